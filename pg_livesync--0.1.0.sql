@@ -1,0 +1,330 @@
+/* pg_livesync--0.1.0.sql: the tables, functions and views of the extension */
+
+-- complain if the script is sourced in psql rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION pg_livesync" to load this file. \quit
+
+CREATE SCHEMA livesync;
+COMMENT ON SCHEMA livesync IS 'live replicas of tables of other PostgreSQL servers (extension pg_livesync)';
+
+/*
+ * What must survive a crash.  Only the extension's owner reads these tables: they hold connection
+ * strings.  They are not dumped with their content: a restored copy of a connector would take over
+ * the slot of the original.
+ */
+
+CREATE TABLE livesync.connector (
+	id				integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	name			text NOT NULL UNIQUE,
+	source			text NOT NULL,				-- connection string, may hold a password
+	publications	text[] NOT NULL,			-- the own one when owns_publication
+	owns_publication boolean NOT NULL,
+	wanted_tables	text[],						-- what the own publication is made of; null: every table
+	copy_data		boolean NOT NULL,
+	copy_workers	integer NOT NULL CHECK (copy_workers > 0),
+	create_tables	boolean NOT NULL,
+	target_schema	text,
+	enabled			boolean NOT NULL,
+	slot_name		text NOT NULL,
+	slot_lsn		pg_lsn,						-- where the slot began; null: not created yet
+	source_system	text,						-- system identifier, as decimal text
+	source_timeline	bigint,
+	listed_at		timestamptz,				-- when the published tables were first recorded by the worker
+	last_error		text,
+	hint			text,
+	created_at		timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE livesync.synced_table (
+	id				bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	connector_id	integer NOT NULL REFERENCES livesync.connector ON DELETE CASCADE,
+	source_schema	text NOT NULL,
+	source_name		text NOT NULL,
+	source_oid		oid NOT NULL,
+	target_schema	text NOT NULL,
+	target_name		text NOT NULL,
+	state			text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'copying', 'catching_up', 'streaming', 'paused', 'failed')),
+	phase			text NOT NULL DEFAULT '' CHECK (phase IN ('', 'publish_gate', 'confirm', 'gate', 'load')),
+	failed_from		text,						-- the state to go back to by retry_table
+	mode			text NOT NULL DEFAULT 'keyed' CHECK (mode IN ('keyed', 'snapshot')),
+	copy_data		boolean NOT NULL DEFAULT true,
+	generation		integer NOT NULL DEFAULT 0,
+	fingerprint		text NOT NULL DEFAULT '',
+	columns			text[] NOT NULL DEFAULT '{}',	-- published columns
+	key_columns		text[] NOT NULL DEFAULT '{}',	-- columns that find a row
+	row_filter		text,
+	replica_identity "char" NOT NULL DEFAULT 'd',
+	empty_at_start	boolean NOT NULL DEFAULT false,	-- unchanged TOAST values found here may be trusted
+	load_upserts	boolean NOT NULL DEFAULT false,	-- rows may already be there: load with ON CONFLICT
+	exported		text,						-- one-snapshot way: name of the exported snapshot
+	snapshot		text,						-- one-snapshot way: pg_current_snapshot() of it
+	admit_lsn		pg_lsn,						-- newly published: the slot must have confirmed this first
+	end_lsn			pg_lsn,						-- the stream must have passed this before the table streams
+	bytes_expected	bigint NOT NULL DEFAULT 0,
+	rows_expected	bigint NOT NULL DEFAULT 0,
+	chunks_total	integer NOT NULL DEFAULT 0,
+	last_error		text,
+	error_lsn		pg_lsn,
+	hint			text,
+	updated_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
+	UNIQUE (connector_id, source_schema, source_name)
+);
+
+-- The ledger of the initial copy: a chunk's rows and its done_at commit together.
+CREATE TABLE livesync.chunk (
+	table_id		bigint NOT NULL REFERENCES livesync.synced_table ON DELETE CASCADE,
+	generation		integer NOT NULL,
+	number			integer NOT NULL,
+	leaf_oid		oid NOT NULL,
+	leaf_schema		text NOT NULL,
+	leaf_name		text NOT NULL,
+	leaf_filenode	oid NOT NULL,
+	first_block		bigint NOT NULL,
+	end_block		bigint NOT NULL,			-- exclusive; -1: the whole leaf
+	rows			bigint,
+	bytes			bigint,
+	done_at			timestamptz,
+	PRIMARY KEY (table_id, generation, number)
+);
+CREATE INDEX chunk_open ON livesync.chunk (table_id, number) WHERE done_at IS NULL;
+
+-- Changes parked in stream order: each segment is a run of raw pgoutput messages with what is needed to read them.
+CREATE TABLE livesync.spool (
+	table_id		bigint NOT NULL REFERENCES livesync.synced_table ON DELETE CASCADE,
+	generation		integer NOT NULL,
+	segment			bigint NOT NULL,
+	changes			integer NOT NULL,
+	body			bytea NOT NULL,
+	PRIMARY KEY (table_id, generation, segment)
+);
+ALTER TABLE livesync.spool ALTER body SET STORAGE EXTERNAL;
+
+-- Rows set aside because another unique index was in their way while versions were mixed.
+CREATE TABLE livesync.aside (
+	table_id		bigint NOT NULL REFERENCES livesync.synced_table ON DELETE CASCADE,
+	generation		integer NOT NULL,
+	key				text[] NOT NULL,
+	PRIMARY KEY (table_id, generation, key)
+);
+
+-- Remote objects and origins of dropped connectors, removed by a worker after the drop has committed.
+CREATE TABLE livesync.cleanup (
+	id				bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	connector		text NOT NULL,
+	source			text NOT NULL,
+	slot_name		text NOT NULL,
+	publication		text,						-- null: not ours
+	origin			text NOT NULL,
+	last_error		text,
+	created_at		timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE livesync.table_stats (
+	table_id		bigint PRIMARY KEY REFERENCES livesync.synced_table ON DELETE CASCADE,
+	inserts			bigint NOT NULL DEFAULT 0,
+	updates			bigint NOT NULL DEFAULT 0,
+	deletes			bigint NOT NULL DEFAULT 0,
+	truncates		bigint NOT NULL DEFAULT 0,
+	insert_exists	bigint NOT NULL DEFAULT 0,
+	update_missing	bigint NOT NULL DEFAULT 0,
+	delete_missing	bigint NOT NULL DEFAULT 0,
+	batches			bigint NOT NULL DEFAULT 0,
+	replayed_batches bigint NOT NULL DEFAULT 0,
+	errors			bigint NOT NULL DEFAULT 0
+);
+
+CREATE TABLE livesync.event (
+	id				bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	at				timestamptz NOT NULL DEFAULT clock_timestamp(),
+	connector		text NOT NULL,
+	source_table	text,
+	event			text NOT NULL,
+	detail			text
+);
+
+/*
+ * A connector's life.
+ */
+
+CREATE FUNCTION livesync.create_connector(
+	name text, source text, publications text[] = NULL, tables text[] = NULL,
+	copy_data boolean = true, copy_workers integer = 4, create_tables boolean = true,
+	target_schema text = NULL, enabled boolean = true)
+RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_create_connector';
+COMMENT ON FUNCTION livesync.create_connector IS
+'Make a connector: copy tables of the source and keep them in sync.
+source: libpq connection string. publications: existing ones; NULL: an own one, livesync_<name>, of tables (schema.table or schema.*), or of every user table.
+The source is checked at once unless enabled is false; all else is done by background workers after commit.';
+
+CREATE FUNCTION livesync.pause_connector(name text)
+RETURNS void LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'livesync_pause_connector';
+COMMENT ON FUNCTION livesync.pause_connector IS
+'Stop a connector; returns when nothing is applied any more. Position, finished chunks and slot are kept; the source keeps WAL until it is resumed.';
+
+CREATE FUNCTION livesync.resume_connector(name text)
+RETURNS void LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'livesync_resume_connector';
+COMMENT ON FUNCTION livesync.resume_connector IS 'Let a paused connector go on where it was.';
+
+CREATE FUNCTION livesync.drop_connector(name text, force boolean = false)
+RETURNS void LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'livesync_drop_connector';
+COMMENT ON FUNCTION livesync.drop_connector IS
+'Drop a paused connector; its slot and own publication at the source are removed by a worker after commit, the target tables stay.
+force: also when the source cannot be reached now; the removal is then tried again until it succeeds.';
+
+CREATE FUNCTION livesync.refresh_connector(name text)
+RETURNS void LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'livesync_refresh_connector';
+COMMENT ON FUNCTION livesync.refresh_connector IS
+'Read the publications of the source anew now; returns when that is done. They are looked at every livesync.poll_interval anyway.';
+
+CREATE FUNCTION livesync.retry_table(connector text, source_table text)
+RETURNS void LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'livesync_retry_table';
+COMMENT ON FUNCTION livesync.retry_table IS
+'Let a failed table go on where it stopped: its parked changes are applied, then it streams again. source_table: schema.table.';
+
+/*
+ * For scripts and tests.
+ */
+
+CREATE FUNCTION livesync.wait_for_sync(connector text = NULL, timeout interval = NULL)
+RETURNS boolean LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_wait_for_sync';
+COMMENT ON FUNCTION livesync.wait_for_sync IS
+'Wait until every table of the connector (NULL: of all) is streaming. True when reached, false at the timeout (NULL: none).';
+
+CREATE FUNCTION livesync.wait_for_lsn(connector text, lsn pg_lsn = NULL, timeout interval = NULL)
+RETURNS boolean LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_wait_for_lsn';
+COMMENT ON FUNCTION livesync.wait_for_lsn IS
+'Wait until everything that the source committed before lsn (NULL: its position now) is applied here. True when reached, false at the timeout (NULL: none).';
+
+/*
+ * What the workers tell through shared memory: lost at a restart, harmlessly.
+ */
+
+CREATE FUNCTION livesync.connector_activity(
+	OUT connector_id integer, OUT pid integer, OUT received_lsn pg_lsn, OUT applied_lsn pg_lsn,
+	OUT flushed_lsn pg_lsn, OUT source_lsn pg_lsn, OUT applied_at timestamptz, OUT slot_retained_bytes bigint, OUT waiting_for text)
+RETURNS SETOF record LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'livesync_connector_activity';
+COMMENT ON FUNCTION livesync.connector_activity IS 'Live state of the connector workers of this database.';
+
+CREATE FUNCTION livesync.copy_activity(
+	OUT connector_id integer, OUT pid integer, OUT table_id bigint, OUT chunk integer, OUT activity text)
+RETURNS SETOF record LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'livesync_copy_activity';
+COMMENT ON FUNCTION livesync.copy_activity IS 'Live state of the copy workers of this database.';
+
+CREATE FUNCTION livesync.table_waits(OUT table_id bigint, OUT waiting_for text)
+RETURNS SETOF record LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'livesync_table_waits';
+COMMENT ON FUNCTION livesync.table_waits IS 'What tables of this database wait for.';
+
+CREATE FUNCTION livesync.hide_secrets(source text)
+RETURNS text LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'livesync_hide_secrets';
+COMMENT ON FUNCTION livesync.hide_secrets IS 'A connection string without its passwords.';
+
+/*
+ * Views.
+ */
+
+CREATE VIEW livesync.connectors AS
+SELECT c.name,
+	CASE
+		WHEN NOT c.enabled THEN 'paused'
+		WHEN c.last_error IS NOT NULL THEN 'failing'
+		WHEN a.pid IS NULL OR c.listed_at IS NULL THEN 'starting'
+		WHEN EXISTS (SELECT FROM livesync.synced_table t WHERE t.connector_id = c.id AND t.state IN ('queued', 'copying', 'catching_up')) THEN 'copying'
+		ELSE 'streaming'
+	END AS status,
+	livesync.hide_secrets(c.source) AS source,
+	c.publications, c.slot_name, c.copy_workers, c.enabled, c.created_at, c.last_error, c.hint
+FROM livesync.connector c
+LEFT JOIN livesync.connector_activity() a ON a.connector_id = c.id;
+COMMENT ON VIEW livesync.connectors IS 'A line for each connector.';
+
+CREATE VIEW livesync.tables AS
+SELECT c.name AS connector,
+	t.source_schema || '.' || t.source_name AS source_table,
+	t.target_schema || '.' || t.target_name AS target_table,
+	t.state,
+	CASE
+		WHEN t.state IN ('streaming', 'catching_up') THEN 100.0
+		WHEN t.chunks_total = 0 THEN 0.0
+		ELSE round(100.0 * k.chunks_done / t.chunks_total, 1)
+	END AS percent,
+	k.rows_copied,
+	greatest(t.rows_expected, k.rows_copied) AS rows_expected,
+	k.bytes_copied,
+	greatest(t.bytes_expected, k.bytes_copied) AS bytes_expected,
+	k.rows_per_second,
+	CASE WHEN t.state = 'copying' AND k.chunks_done > 0 AND k.running_for > interval '0'
+		THEN date_trunc('second', k.running_for * (t.chunks_total - k.chunks_done) / k.chunks_done) END AS eta,
+	k.chunks_done,
+	t.chunks_total,
+	coalesce(s.changes, 0) AS spooled_changes,
+	w.waiting_for,
+	t.last_error,
+	t.hint,
+	t.updated_at
+FROM livesync.synced_table t
+JOIN livesync.connector c ON c.id = t.connector_id
+LEFT JOIN livesync.table_waits() w ON w.table_id = t.id
+CROSS JOIN LATERAL (
+	SELECT count(x.done_at)::integer AS chunks_done,
+		coalesce(sum(x.rows), 0)::bigint + coalesce(max(l.rows), 0)::bigint AS rows_copied,
+		coalesce(sum(x.bytes), 0)::bigint + coalesce(max(l.bytes), 0)::bigint AS bytes_copied,
+		(coalesce(sum(x.rows), 0) / nullif(extract(epoch FROM max(x.done_at) - t.updated_at), 0))::bigint AS rows_per_second,
+		CASE WHEN t.state = 'copying' THEN clock_timestamp() - t.updated_at END AS running_for
+	FROM livesync.chunk x
+	LEFT JOIN (SELECT ca.table_id, sum(p.tuples_processed) AS rows, sum(p.bytes_processed) AS bytes
+			FROM livesync.copy_activity() ca JOIN pg_catalog.pg_stat_progress_copy p ON p.pid = ca.pid
+			GROUP BY ca.table_id) l ON l.table_id = x.table_id
+	WHERE x.table_id = t.id AND x.generation = t.generation) k
+LEFT JOIN LATERAL (
+	SELECT sum(p.changes)::bigint AS changes FROM livesync.spool p
+	WHERE p.table_id = t.id AND p.generation = t.generation) s ON true;
+COMMENT ON VIEW livesync.tables IS 'A line for each synced table. percent: of the copy, by chunks; eta: of the copy; spooled_changes: parked until they may be applied.';
+
+CREATE VIEW livesync.progress AS
+SELECT c.name AS connector,
+	v.status,
+	'[' || rpad(repeat('#', (coalesce(t.percent, 0) / 5)::integer), 20, '.') || ']' AS bar,
+	t.percent,
+	t.tables_streaming,
+	t.tables_total,
+	t.tables_failed,
+	a.received_lsn,
+	a.applied_lsn,
+	a.source_lsn,
+	greatest(a.source_lsn - a.applied_lsn, 0)::bigint AS lag_bytes,
+	CASE WHEN a.source_lsn <= a.applied_lsn THEN interval '0'
+		ELSE greatest(clock_timestamp() - a.applied_at, interval '0') END AS lag,
+	a.slot_retained_bytes,
+	coalesce(a.waiting_for, t.waiting_for) AS waiting_for
+FROM livesync.connector c
+JOIN livesync.connectors v ON v.name = c.name
+LEFT JOIN livesync.connector_activity() a ON a.connector_id = c.id
+CROSS JOIN LATERAL (
+	SELECT round(sum(y.percent * greatest(y.bytes_expected, 8192)) / nullif(sum(greatest(y.bytes_expected, 8192)), 0), 1) AS percent,
+		count(*) FILTER (WHERE y.state = 'streaming')::integer AS tables_streaming,
+		count(*)::integer AS tables_total,
+		count(*) FILTER (WHERE y.state = 'failed')::integer AS tables_failed,
+		min(y.source_table || ': ' || y.waiting_for) AS waiting_for
+	FROM livesync.tables y WHERE y.connector = c.name) t;
+COMMENT ON VIEW livesync.progress IS
+'A line for each connector, made for \watch. applied_lsn: everything the source committed before it is applied here or parked for a table that is not streaming; lag: how long ago all was applied that had been received; lag_bytes and slot_retained_bytes: bytes of WAL.';
+
+CREATE VIEW livesync.stats AS
+SELECT c.name AS connector,
+	t.source_schema || '.' || t.source_name AS source_table,
+	s.inserts, s.updates, s.deletes, s.truncates,
+	s.insert_exists, s.update_missing, s.delete_missing,
+	s.batches, s.replayed_batches, s.errors
+FROM livesync.table_stats s
+JOIN livesync.synced_table t ON t.id = s.table_id
+JOIN livesync.connector c ON c.id = t.connector_id;
+COMMENT ON VIEW livesync.stats IS
+'Changes applied to each table, conflicts by their names (the source wins), sets of changes applied (batches) and applied again one by one (replayed_batches), errors.';
+
+CREATE VIEW livesync.events AS
+SELECT at, connector, source_table, event, detail FROM livesync.event ORDER BY id;
+COMMENT ON VIEW livesync.events IS 'What happened to connectors and tables, oldest first.';
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA livesync FROM PUBLIC;
+GRANT USAGE ON SCHEMA livesync TO pg_monitor;
+GRANT EXECUTE ON FUNCTION livesync.connector_activity(), livesync.copy_activity(), livesync.table_waits(), livesync.hide_secrets(text) TO pg_monitor;
+GRANT SELECT ON livesync.connectors, livesync.tables, livesync.progress, livesync.stats, livesync.events TO pg_monitor;

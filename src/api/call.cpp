@@ -1,0 +1,90 @@
+/*
+ * api/call.cpp
+ *
+ * See call.hpp.
+ */
+#include "api/call.hpp"
+
+#include "base/compat.hpp"
+
+namespace api
+{
+
+char *
+text_argument(FunctionCallInfo fcinfo, int number)
+{
+	return PG_ARGISNULL(number) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(number));
+}
+
+char **
+text_array_argument(FunctionCallInfo fcinfo, int number, const char *name, int *count)
+{
+	Datum *elements;
+	bool *nulls;
+
+	*count = 0;
+	if (PG_ARGISNULL(number))
+		return nullptr;
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(number), TEXTOID, -1, false, TYPALIGN_INT, &elements,
+					  &nulls, count);
+	char **texts = (char **) palloc(sizeof(char *) * (*count + 1));
+
+	for (int i = 0; i < *count; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("argument \"%s\" must not contain NULL", name)));
+		texts[i] = TextDatumGetCString(elements[i]);
+	}
+	if (*count == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"%s\" must not be empty", name),
+						errhint("Leave it out to mean every table.")));
+	return texts;
+}
+
+state::Connector *
+find_connector(const char *name)
+{
+	state::Connector *connector = state::load_connector_by_name(name);
+
+	if (connector == nullptr)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("connector \"%s\" does not exist", name),
+						errhint("The view livesync.connectors lists the connectors of this database.")));
+	return connector;
+}
+
+int64
+timeout_argument(FunctionCallInfo fcinfo, int number)
+{
+	if (PG_ARGISNULL(number))
+		return -1;
+	Interval *interval = PG_GETARG_INTERVAL_P(number);
+
+	return interval->time / 1000 + ((int64) interval->day + (int64) interval->month * 30) * 86400000;
+}
+
+bool
+wait_until(bool (*is_reached)(void *context), void *context, int64 timeout_ms)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+						errmsg("cannot wait in a transaction that keeps its first snapshot"),
+						errhint("Use READ COMMITTED isolation.")));
+	for (;;)
+	{
+		if (is_reached(context))
+			return true;
+		if (timeout_ms >= 0 && GetCurrentTimestamp() >= end)
+			return false;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10L,
+						 base::wait_event());
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+} // namespace api

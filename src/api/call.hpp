@@ -1,0 +1,27 @@
+/*
+ * api/call.hpp
+ *
+ * What all SQL-callable functions share: reading arguments, finding a connector.
+ */
+#pragma once
+
+#include "state/connector.hpp"
+
+namespace api
+{
+
+/* A text argument, or nullptr when it is NULL. */
+char *text_argument(FunctionCallInfo call, int number);
+/* A text[] argument without NULL elements, or nullptr when it is NULL; `name` is for the error. */
+char **text_array_argument(FunctionCallInfo call, int number, const char *name, int *count);
+
+/* ERROR when there is none of that name. */
+state::Connector *find_connector(const char *name);
+
+/* Milliseconds from an interval argument; -1 when it is NULL. */
+int64 timeout_argument(FunctionCallInfo call, int number);
+
+/* Wait until is_reached(context), looked at every few milliseconds; false at the timeout (-1: none). */
+bool wait_until(bool (*is_reached)(void *context), void *context, int64 timeout_ms);
+
+} // namespace api

@@ -1,0 +1,256 @@
+/*
+ * api/connector_calls.cpp
+ *
+ * create, pause, resume, drop, refresh.  A call records what is wanted; workers do the rest when its
+ * transaction has committed.  What can be checked at once is checked at once.
+ */
+#include "api/call.hpp"
+#include "source/catalog.hpp"
+#include "source/prerequisites.hpp"
+#include "source/slot.hpp"
+#include "state/cleanup.hpp"
+#include "state/event.hpp"
+#include "worker/listing.hpp"
+#include "worker/registry.hpp"
+
+using namespace base;
+
+namespace api
+{
+namespace
+{
+
+constexpr int kLongestName = 40; /* with a prefix and a suffix it still is an identifier */
+
+/* Slot names allow less than identifiers: the rest becomes an underscore, and the system makes it unique. */
+char *
+make_slot_name(const char *connector)
+{
+	char *name = psprintf("livesync_%s_%u_%08x", connector, MyDatabaseId,
+						  (uint32) (GetSystemIdentifier() ^ (uint64) GetCurrentTimestamp()));
+
+	for (char *at = name; *at; at++)
+	{
+		*at = pg_tolower((unsigned char) *at);
+		if (!((*at >= 'a' && *at <= 'z') || (*at >= '0' && *at <= '9') || *at == '_'))
+			*at = '_';
+	}
+	return name;
+}
+
+void
+check_name(const char *name)
+{
+	if (name == nullptr || name[0] == '\0')
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("a connector must have a name")));
+	if (strlen(name) > kLongestName)
+		ereport(ERROR, (errcode(ERRCODE_NAME_TOO_LONG),
+						errmsg("name of connector \"%s\" is too long", name),
+						errdetail("At most %d bytes are allowed.", kLongestName)));
+	if (state::load_connector_by_name(name) != nullptr)
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("connector \"%s\" already exists", name)));
+}
+
+/* 'schema.table' or 'schema.*' */
+void
+check_table_names(int count, char **tables)
+{
+	for (int i = 0; i < count; i++)
+	{
+		const char *dot = strchr(tables[i], '.');
+
+		if (dot == nullptr || dot == tables[i] || dot[1] == '\0')
+			ereport(ERROR, (errcode(ERRCODE_INVALID_NAME),
+							errmsg("\"%s\" is not the name of a table with its schema", tables[i]),
+							errhint("Write schema.table, or schema.* for all tables of a schema.")));
+	}
+}
+
+int
+insert_connector(state::Connector *config)
+{
+	SqlScope scope = begin_sql();
+
+	(void) scope;
+	run_sql("INSERT INTO livesync.connector (name, source, publications, owns_publication, "
+			"wanted_tables, copy_data, copy_workers, create_tables, target_schema, enabled, slot_name) "
+			"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id",
+			{text_value(config->name), text_value(config->source),
+			 text_array_value(config->npublications, config->publications),
+			 bool_value(config->owns_publication),
+			 config->nwanted_tables > 0
+				 ? text_array_value(config->nwanted_tables, config->wanted_tables)
+				 : text_value(nullptr),
+			 bool_value(config->copy_data), int_value(config->copy_workers),
+			 bool_value(config->create_tables), text_value(config->target_schema),
+			 bool_value(config->enabled), text_value(config->slot_name)});
+	int id = get_int(0, 1);
+
+	end_sql();
+	return id;
+}
+
+/* Tables of publications that exist are listed at once, so that waiting for them means something. */
+void
+look_at_source(const state::Connector *config)
+{
+	source::Connection *control =
+		source::open_connection(config->source, config->slot_name, source::Purpose::control);
+
+	source::check_prerequisites(control, config->owns_publication ? 0 : config->npublications,
+								config->owns_publication ? nullptr : config->publications, true);
+	if (!config->owns_publication)
+	{
+		source::PublishedTables published = source::read_published_tables(
+			source::query(control, source::published_tables_sql(control, config->npublications,
+																config->publications)));
+
+		for (int i = 0; i < published.count; i++)
+			worker::list_table(config, published.tables[i], state::Phase::none);
+	}
+	source::close_connection(control);
+}
+
+bool
+is_refresh_done(void *context)
+{
+	const uint32 *request = (const uint32 *) context;
+
+	return worker::is_refreshed((int) request[0], request[1]);
+}
+
+} // namespace
+} // namespace api
+
+extern "C"
+{
+
+PG_FUNCTION_INFO_V1(livesync_create_connector);
+PG_FUNCTION_INFO_V1(livesync_pause_connector);
+PG_FUNCTION_INFO_V1(livesync_resume_connector);
+PG_FUNCTION_INFO_V1(livesync_drop_connector);
+PG_FUNCTION_INFO_V1(livesync_refresh_connector);
+
+Datum
+livesync_create_connector(PG_FUNCTION_ARGS)
+{
+	using namespace api;
+
+	state::Connector config{};
+
+	worker::require_preloaded();
+	config.name = text_argument(fcinfo, 0);
+	config.source = text_argument(fcinfo, 1);
+	config.publications = text_array_argument(fcinfo, 2, "publications", &config.npublications);
+	config.wanted_tables = text_array_argument(fcinfo, 3, "tables", &config.nwanted_tables);
+	config.copy_data = PG_ARGISNULL(4) || PG_GETARG_BOOL(4);
+	config.copy_workers = PG_ARGISNULL(5) ? 4 : PG_GETARG_INT32(5);
+	config.create_tables = PG_ARGISNULL(6) || PG_GETARG_BOOL(6);
+	config.target_schema = text_argument(fcinfo, 7);
+	config.enabled = PG_ARGISNULL(8) || PG_GETARG_BOOL(8);
+
+	check_name(config.name);
+	if (config.source == nullptr)
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("a connector must have a source")));
+	source::check_connection_string(config.source);
+	if (config.copy_workers < 1)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("copy_workers must be at least 1")));
+	if (config.publications != nullptr && config.wanted_tables != nullptr)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("publications and tables cannot be given together"),
+						errhint("Give tables alone to let the connector make a publication of them.")));
+	check_table_names(config.nwanted_tables, config.wanted_tables);
+	config.owns_publication = config.publications == nullptr;
+	config.slot_name = make_slot_name(config.name);
+	if (config.owns_publication)
+	{
+		config.npublications = 1;
+		config.publications = (char **) palloc(sizeof(char *));
+		config.publications[0] = psprintf("livesync_%s", config.name);
+	}
+	config.id = insert_connector(&config);
+	if (config.enabled)
+		look_at_source(&config);
+	state::record_event(config.name, nullptr, "connector_created", nullptr);
+	worker::look_at_transaction_end(config.id);
+	PG_RETURN_VOID();
+}
+
+Datum
+livesync_pause_connector(PG_FUNCTION_ARGS)
+{
+	worker::require_preloaded();
+	state::Connector *connector = api::find_connector(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	run_alone("UPDATE livesync.connector SET enabled = false WHERE id = $1", {int_value(connector->id)});
+	worker::hold_connector(connector->id);
+	if (connector->enabled)
+		state::record_event(connector->name, nullptr, "connector_paused", nullptr);
+	PG_RETURN_VOID();
+}
+
+Datum
+livesync_resume_connector(PG_FUNCTION_ARGS)
+{
+	worker::require_preloaded();
+	state::Connector *connector = api::find_connector(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	run_alone("UPDATE livesync.connector SET enabled = true, last_error = NULL, hint = NULL WHERE id = $1",
+			  {int_value(connector->id)});
+	if (!connector->enabled)
+		state::record_event(connector->name, nullptr, "connector_resumed", nullptr);
+	worker::look_at_transaction_end(connector->id);
+	PG_RETURN_VOID();
+}
+
+Datum
+livesync_drop_connector(PG_FUNCTION_ARGS)
+{
+	worker::require_preloaded();
+	state::Connector *connector = api::find_connector(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	bool force = PG_GETARG_BOOL(1);
+
+	if (connector->enabled)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+						errmsg("connector \"%s\" is not paused", connector->name),
+						errhint("Call livesync.pause_connector() first.")));
+	if (!force && connector->slot_lsn != InvalidXLogRecPtr)
+		/* raises what is wrong when the source cannot be reached */
+		source::close_connection(source::open_connection(connector->source, connector->slot_name,
+														 source::Purpose::control));
+	worker::hold_connector(connector->id);
+
+	state::Cleanup cleanup{};
+
+	cleanup.connector = connector->name;
+	cleanup.source = connector->source;
+	cleanup.slot_name = connector->slot_name;
+	cleanup.publication = connector->owns_publication ? connector->publications[0] : nullptr;
+	cleanup.origin = state::origin_name(connector->id);
+	state::add_cleanup(cleanup);
+	run_alone("DELETE FROM livesync.connector WHERE id = $1", {int_value(connector->id)});
+	state::record_event(connector->name, nullptr, "connector_dropped", nullptr);
+	worker::look_at_transaction_end(worker::kSweeper);
+	PG_RETURN_VOID();
+}
+
+Datum
+livesync_refresh_connector(PG_FUNCTION_ARGS)
+{
+	worker::require_preloaded();
+	state::Connector *connector = api::find_connector(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	if (!connector->enabled)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("connector \"%s\" is paused", connector->name),
+						errhint("Call livesync.resume_connector() first.")));
+	uint32 request[2] = {(uint32) connector->id, worker::request_refresh(connector->id)};
+
+	(void) api::wait_until(api::is_refresh_done, request, -1);
+	PG_RETURN_VOID();
+}
+}

@@ -1,0 +1,94 @@
+/*
+ * api/wait_calls.cpp
+ *
+ * Waiting for a state, for scripts and tests.
+ */
+#include "api/call.hpp"
+#include "source/catalog.hpp"
+#include "worker/registry.hpp"
+
+using namespace base;
+
+namespace api
+{
+namespace
+{
+
+bool
+is_synced(void *context)
+{
+	const int *id = (const int *) context;
+
+	begin_sql();
+	run_sql("SELECT NOT EXISTS (SELECT FROM livesync.connector c WHERE ($1 = 0 OR c.id = $1) AND "
+			"(c.listed_at IS NULL OR EXISTS (SELECT FROM livesync.synced_table t "
+			"WHERE t.connector_id = c.id AND t.state <> 'streaming')))",
+			{int_value(*id)});
+	bool reached = get_bool(0, 1);
+
+	end_sql();
+	return reached;
+}
+
+struct LsnGoal
+{
+	int connector_id;
+	XLogRecPtr lsn;
+};
+
+bool
+is_applied(void *context)
+{
+	const LsnGoal *goal = (const LsnGoal *) context;
+	worker::ConnectorEntry entry;
+
+	return worker::read_entry(goal->connector_id, &entry) && entry.pid != 0 &&
+		entry.applied >= goal->lsn;
+}
+
+XLogRecPtr
+source_position(const state::Connector *connector)
+{
+	source::Connection *control =
+		source::open_connection(connector->source, connector->slot_name, source::Purpose::control);
+	XLogRecPtr position = source::wait_source_flushed(control);
+
+	source::close_connection(control);
+	return position;
+}
+
+} // namespace
+} // namespace api
+
+extern "C"
+{
+
+PG_FUNCTION_INFO_V1(livesync_wait_for_sync);
+PG_FUNCTION_INFO_V1(livesync_wait_for_lsn);
+
+Datum
+livesync_wait_for_sync(PG_FUNCTION_ARGS)
+{
+	worker::require_preloaded();
+	char *name = api::text_argument(fcinfo, 0);
+	int id = name ? api::find_connector(name)->id : 0;
+
+	PG_RETURN_BOOL(api::wait_until(api::is_synced, &id, api::timeout_argument(fcinfo, 1)));
+}
+
+Datum
+livesync_wait_for_lsn(PG_FUNCTION_ARGS)
+{
+	worker::require_preloaded();
+	char *name = api::text_argument(fcinfo, 0);
+
+	if (name == nullptr)
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("the name of a connector must be given")));
+	state::Connector *connector = api::find_connector(name);
+	api::LsnGoal goal{connector->id,
+					  PG_ARGISNULL(1) ? api::source_position(connector) : PG_GETARG_LSN(1)};
+
+	PG_RETURN_BOOL(api::wait_until(api::is_applied, &goal, api::timeout_argument(fcinfo, 2)));
+}
+}

@@ -1,0 +1,53 @@
+/*
+ * base/compat.hpp
+ *
+ * What differs between the server versions 15 to 18, told once: every use of PG_VERSION_NUM in the
+ * tree is here.
+ */
+#pragma once
+
+#include "base/pg.hpp"
+
+/*
+ * Minors of 2026 and later have this list of libpq options that a server-side connection may use.
+ * Weak: so that one build serves older minors, which lack it.
+ */
+extern "C" bool libpqsrv_is_valid_proxy_option(const char *keyword) __attribute__((weak));
+
+namespace base
+{
+
+/* Whether the server lets its users' connection strings have this libpq option. */
+inline bool
+is_option_allowed(const char *keyword)
+{
+	return libpqsrv_is_valid_proxy_option == nullptr || libpqsrv_is_valid_proxy_option(keyword);
+}
+
+inline void
+setup_origin_session(RepOriginId origin)
+{
+#if PG_VERSION_NUM >= 160000
+	replorigin_session_setup(origin, 0);
+#else
+	replorigin_session_setup(origin);
+#endif
+}
+
+/* The wait event shown while one of our processes waits for something of its own. */
+inline uint32
+wait_event()
+{
+	return PG_WAIT_EXTENSION;
+}
+
+/* The end of the local WAL that is safely on disk. */
+inline XLogRecPtr
+local_flush_position()
+{
+	TimeLineID timeline;
+
+	return GetFlushRecPtr(&timeline);
+}
+
+} // namespace base

@@ -1,0 +1,71 @@
+/*
+ * base/settings.cpp
+ *
+ * Definitions of the settings.  See settings.hpp.
+ */
+#include "base/settings.hpp"
+
+namespace base::settings
+{
+
+int chunk_size_kb = 64 * 1024;
+int batch_rows = 20000;
+int batch_kb = 8 * 1024;
+int batch_delay_ms = 200;
+int poll_interval_ms = 2000;
+int retry_delay_ms = 1000;
+int max_connectors = 64;
+char *failpoints = nullptr;
+
+namespace
+{
+
+void
+define_integer(const char *name, const char *description, const char *detail, int *variable,
+			   int initial, int lowest, int highest, GucContext context, int flags)
+{
+	DefineCustomIntVariable(name, description, detail, variable, initial, lowest, highest, context,
+							flags, nullptr, nullptr, nullptr);
+}
+
+} // namespace
+
+void
+define()
+{
+	define_integer("livesync.chunk_size", "Size of the block range that one copy transaction reads.",
+				   "A broken copy repeats at most one chunk for each worker.", &chunk_size_kb,
+				   64 * 1024, 8, 64 * 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB);
+	define_integer("livesync.batch_rows", "Most changes that are applied by one set of statements.",
+				   nullptr, &batch_rows, 20000, 1, 10000000, PGC_SIGHUP, 0);
+	define_integer("livesync.batch_bytes",
+				   "Most bytes of changes that are held before they are applied.", nullptr,
+				   &batch_kb, 8 * 1024, 1, 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB);
+	define_integer("livesync.batch_delay",
+				   "Longest time that a received transaction waits for others to be applied with.",
+				   "An idle stream is applied at once, whatever this is.", &batch_delay_ms, 200, 0,
+				   60000, PGC_SIGHUP, GUC_UNIT_MS);
+	define_integer("livesync.poll_interval",
+				   "Time between two looks at the publications of a source.", nullptr,
+				   &poll_interval_ms, 2000, 10, 3600000, PGC_SIGHUP, GUC_UNIT_MS);
+	define_integer("livesync.retry_delay", "First delay before a stopped worker is started again.",
+				   "It doubles with each failure in a row, up to 60 s.", &retry_delay_ms, 1000, 10,
+				   60000, PGC_SIGHUP, GUC_UNIT_MS);
+	define_integer("livesync.max_connectors", "Most connectors in all databases of this server.",
+				   nullptr, &max_connectors, 64, 1, 10000, PGC_POSTMASTER, 0);
+	DefineCustomStringVariable("livesync.failpoints",
+							   "Places where workers stop or fail, for tests of the extension.",
+							   "A comma-separated list of name[/schema.table]=wait|error|crash.",
+							   &failpoints, "", PGC_SIGHUP,
+							   GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL | GUC_SUPERUSER_ONLY, nullptr,
+							   nullptr, nullptr);
+	MarkGUCPrefixReserved("livesync");
+}
+
+int
+max_copy_processes()
+{
+	return max_connectors * 4;
+}
+
+} // namespace base::settings

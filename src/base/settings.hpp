@@ -1,0 +1,28 @@
+/*
+ * base/settings.hpp
+ *
+ * The settings (GUCs) of the extension, all named livesync.*.  Each is described where it is
+ * defined, in settings.cpp; the description is what `pg_settings` shows.
+ */
+#pragma once
+
+#include "base/pg.hpp"
+
+namespace base::settings
+{
+
+extern int chunk_size_kb;		  /* livesync.chunk_size */
+extern int batch_rows;			  /* livesync.batch_rows */
+extern int batch_kb;			  /* livesync.batch_bytes */
+extern int batch_delay_ms;		  /* livesync.batch_delay */
+extern int poll_interval_ms;	  /* livesync.poll_interval */
+extern int retry_delay_ms;		  /* livesync.retry_delay */
+extern int max_connectors;		  /* livesync.max_connectors */
+extern char *failpoints;		  /* livesync.failpoints */
+
+void define();
+
+/* How many processes of ours can run at once: two for each connector, and copy workers. */
+int max_copy_processes();
+
+} // namespace base::settings

@@ -1,0 +1,67 @@
+/*
+ * base/subtransaction.cpp
+ *
+ * See subtransaction.hpp.
+ */
+#include "base/subtransaction.hpp"
+
+namespace base
+{
+
+bool
+is_passing_error(int sqlstate)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlstate))
+	{
+		case ERRCODE_CONNECTION_EXCEPTION:
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OPERATOR_INTERVENTION:
+			return true;
+	}
+	return sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
+ErrorData *
+copy_error(const ErrorData *error)
+{
+	ErrorData *copy = (ErrorData *) palloc(sizeof(ErrorData));
+
+	*copy = *error;
+	copy->message = error->message ? pstrdup(error->message) : nullptr;
+	copy->detail = error->detail ? pstrdup(error->detail) : nullptr;
+	copy->hint = error->hint ? pstrdup(error->hint) : nullptr;
+	copy->context = error->context ? pstrdup(error->context) : nullptr;
+	return copy;
+}
+
+ErrorData *
+run_in_subtransaction(void (*function)(void *argument), void *argument)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData *volatile error = nullptr;
+
+	BeginInternalSubTransaction(nullptr);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		function(argument);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		if (is_passing_error(error->sqlerrcode))
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+	return error;
+}
+
+} // namespace base

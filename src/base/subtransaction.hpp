@@ -1,0 +1,27 @@
+/*
+ * base/subtransaction.hpp
+ *
+ * Try something in a subtransaction: on an error that belongs to the data it is rolled back and the
+ * error is handed over; an error that passes by itself (deadlock, lock timeout, out of resources,
+ * cancel, lost connection, shutdown) is raised on, because it says nothing about the data.
+ */
+#pragma once
+
+#include "base/pg.hpp"
+
+namespace base
+{
+
+/*
+ * Run function(argument); nullptr when it succeeded.  Otherwise everything it did here is undone and
+ * the error is returned, copied into the memory context that was current.
+ */
+ErrorData *run_in_subtransaction(void (*function)(void *argument), void *argument);
+
+/* An error copied to the current memory context. */
+ErrorData *copy_error(const ErrorData *error);
+
+/* Does an error of this SQLSTATE go away when the same thing is tried again later? */
+bool is_passing_error(int sqlstate);
+
+} // namespace base

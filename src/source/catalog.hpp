@@ -1,0 +1,127 @@
+/*
+ * source/catalog.hpp
+ *
+ * What the source's catalogs say: the published tables with a fingerprint of how they are
+ * published, their columns and keys, their leaves, the server's positions.
+ *
+ * All structs are palloc'ed in the current memory context; names are as in the catalogs, unquoted.
+ *
+ * Surprising: pg_publication_tables names a leaf on its own even when another of our publications
+ * publishes its ancestor via root; such leaves are left out here, because their changes come under
+ * the root's name.
+ */
+#pragma once
+
+#include "source/connection.hpp"
+#include "wire/lsn.hpp"
+
+namespace source
+{
+
+struct PublishedTable
+{
+	char *schema;
+	char *name;
+	Oid oid;
+	char kind;				/* relkind: r or p */
+	char replica_identity;	/* d, n, f, i */
+	char *fingerprint;		/* changes when anything about its publication changes */
+	char *row_filter;		/* SQL over the table's columns, filters joined by OR; NULL: none */
+	int columns_count;		/* published columns, in attnum order; generated ones only when the source publishes them */
+	char **columns;
+	int key_count;			/* columns that find a row: the replica identity's; with FULL the primary key's; 0: none */
+	char **key;
+	bool uniform;			/* insert, update and delete are all published, under one and the same filter */
+	bool publishes_truncate;
+	bool plain_heap;		/* every leaf is a heap (relam heap), logged, not foreign */
+	bool can_select;		/* has_table_privilege on it and on its leaves, or all columns by grants */
+	int64 bytes;			/* heap size of all leaves (pg_relation_size main fork) */
+	int64 rows;				/* reltuples summed; 0 if unknown */
+};
+
+struct PublishedTables
+{
+	int count;
+	PublishedTable *tables;	/* ordered by schema, name */
+	wire::Lsn insert_lsn;	/* pg_current_wal_insert_lsn() in the same statement or right after */
+};
+
+/*
+ * One statement, so that the connector worker can send it without waiting: the text for
+ * start_query(), then the reader of its result.
+ */
+char *published_tables_sql(Connection *control, int npublications, const char *const *publications);
+PublishedTables read_published_tables(PGresult *result);
+
+/* One table by oid the same way, or NULL when it is not published any more. */
+PublishedTable *read_published_table(Connection *control, int npublications,
+									 const char *const *publications, Oid oid);
+
+struct SourceColumn
+{
+	char *name;
+	char *type;				/* format_type(): schema-qualified unless pg_catalog (search_path is '') */
+	Oid type_oid;
+	bool type_is_builtin;	/* type oid < 16384 */
+	bool type_is_reg;		/* reg* type or array of it */
+	char *collation;		/* quoted and qualified; NULL when the type's default */
+	bool not_null;
+	char identity;			/* a, d or '\0' */
+	char generated;			/* s, v or '\0' */
+	char *constant_default;	/* default expression if it needs no function, sequence, or user type: literals, casts, now()/CURRENT_*; else NULL */
+};
+
+struct SourceColumns
+{
+	int count;
+	SourceColumn *columns;	/* all live columns in attnum order */
+	int primary_key_count;
+	char **primary_key;		/* columns of the primary key, or else of the replica identity index */
+};
+
+SourceColumns read_columns(Connection *control, Oid table);
+
+struct Leaf
+{
+	Oid oid;
+	char *schema;
+	char *name;
+	uint32 filenode;		/* pg_relation_filenode */
+	int64 blocks;			/* now */
+};
+
+struct Leaves
+{
+	int count;
+	Leaf *leaves;
+};
+
+/* The heap leaves of a table (itself when it is not partitioned), ordered by oid. */
+Leaves read_leaves(Connection *control, Oid table);
+
+struct Positions
+{
+	wire::Lsn insert;
+	wire::Lsn flush;
+};
+
+Positions read_positions(Connection *control);
+
+/*
+ * Return when the source has flushed its WAL up to its insert position as of the call, which is returned.  On an idle
+ * source a commit with an xid is made so that the walwriter does it.
+ */
+wire::Lsn wait_source_flushed(Connection *control);
+
+struct SystemIdentity
+{
+	char *system_identifier;
+	uint32 timeline;
+	wire::Lsn flush;
+};
+
+/* IDENTIFY_SYSTEM, and where a timeline was left (TIMELINE_HISTORY; false: not listed). */
+SystemIdentity identify_system(Connection *stream);
+bool read_switch_point(Connection *stream, uint32 current_timeline, uint32 old_timeline, wire::Lsn *lsn);
+
+} // namespace source

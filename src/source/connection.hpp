@@ -1,0 +1,99 @@
+/*
+ * source/connection.hpp
+ *
+ * One libpq connection to the source, driven without ever blocking inside libpq.
+ *
+ * Owns: the PGconn (closed by close_connection, or by before_shmem_exit when the process ends, or
+ * when the memory context it was opened in is reset), and every PGresult (freed when the memory
+ * context that was current at the call is reset).
+ *
+ * In: a connection string as the user wrote it.  Out: results, or an ereport that keeps the remote
+ * SQLSTATE, message, detail and hint in their own fields.
+ *
+ * Must not know: what the statements mean; any table of ours.
+ *
+ * Surprising: the connection string is never part of a message.  libpq quotes pieces of a
+ * malformed string in its own errors, so those are replaced, not passed on.
+ */
+#pragma once
+
+#include "base/pg.hpp"
+
+#include <libpq-fe.h>
+
+namespace source
+{
+
+enum class Purpose
+{
+	control, /* catalog queries, gate, refetch */
+	copy,	 /* reads chunks */
+	stream,	 /* replication protocol */
+};
+
+struct Connection
+{
+	PGconn *raw;
+	Purpose purpose;
+	int server_version; /* 130014 */
+
+	/* Only for this room: what libpq handed out last and still has to be given back to it. */
+	char *copy_data;   /* the last piece of COPY data */
+	PGresult *pending; /* a result not yet returned, or the error that ended a COPY */
+	bool is_started;   /* start_query() was called and poll_query() has not returned its result */
+};
+
+/*
+ * What a waiting call does while it waits, besides latch, interrupts and the socket: the connector
+ * worker keeps the stream's feedback going.  Called at least once a second.
+ */
+using WhileWaiting = void (*)(void *argument);
+void set_while_waiting(WhileWaiting function, void *argument);
+
+/* Raise ERROR (without the string's content) unless libpq can parse it. */
+void check_connection_string(const char *conninfo);
+
+/* The string without password and other secrets, for views: palloc'ed. */
+char *describe_connection_string(const char *conninfo);
+
+/*
+ * Connect with the session settings that every source session of ours has (row_security = off,
+ * timeouts 0, DateStyle ISO, synchronous_commit = local, client_encoding = the local database's,
+ * search_path = '' for control and copy, default_transaction_isolation and read_only pinned…).
+ * fallback_name is used as fallback_application_name.  Refuses a connection pooler.
+ */
+Connection *open_connection(const char *conninfo, const char *fallback_name, Purpose purpose);
+void close_connection(Connection *connection);
+
+/* Run one statement; ERROR unless it ends with the expected kind of result. */
+PGresult *query(Connection *connection, const char *sql);	/* rows, text format */
+PGresult *query_params(Connection *connection, const char *sql, int count, const char *const *values);
+void execute(Connection *connection, const char *sql);		/* a command */
+
+/* Run one statement; the result is returned whatever it is (never NULL). */
+PGresult *try_query(Connection *connection, const char *sql);
+PGresult *try_query_params(Connection *connection, const char *sql, int count,
+						   const char *const *values);
+
+/*
+ * An asynchronous statement: start, then poll until done (returns NULL while it is not).  Other
+ * statements may be run in between: they wait for it, and its result is kept for poll_query().
+ */
+void start_query(Connection *connection, const char *sql);
+PGresult *poll_query(Connection *connection);
+
+/* Wait until the socket is readable (true) or the latch was set / timeout passed (false). */
+bool wait_readable(Connection *connection, long timeout_ms);
+
+/* Raise the error of a result or of the connection.  `doing`: "could not <doing>". */
+[[noreturn]] void raise_remote_error(Connection *connection, PGresult *result, const char *doing);
+
+/* The same, told apart for the callers that go on: SQLSTATE as five characters, or "". */
+const char *result_sqlstate(PGresult *result);
+
+/* Quoting for statements sent to the source: palloc'ed. */
+char *quote_name(const char *name);			 /* "na""me" always quoted */
+char *quote_string(const char *value);		 /* 'va''lue', E'' when a backslash is in it */
+char *quote_table(const char *schema, const char *name);
+
+} // namespace source

@@ -1,0 +1,27 @@
+/*
+ * source/connection_failure.hpp
+ *
+ * Why no connection came about, in words that say what to do.  Collected over all hosts of a
+ * connection string; libpq gives no SQLSTATE for these, so the hints follow its text and may be
+ * missing when that is in another language.
+ */
+#pragma once
+
+#include "source/connection.hpp"
+
+namespace source
+{
+
+struct ConnectFailure
+{
+	char *text; /* libpq's, a line for each attempt; palloc'ed */
+	bool timed_out;
+	bool needs_password;
+};
+
+/* timeout_s: 0 unless it passed. */
+void note_failure(ConnectFailure *failure, PGconn *raw, int timeout_s);
+[[noreturn]] void raise_connect_failure(const ConnectFailure &failure);
+[[noreturn]] void raise_pooler();
+
+} // namespace source

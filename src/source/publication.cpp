@@ -1,0 +1,206 @@
+/*
+ * source/publication.cpp
+ *
+ * Owns: the publication that a connector makes for itself when the user named none.
+ *
+ *   no tables given     FOR ALL TABLES, or without the right to: every user table by name
+ *   'schema.*'          TABLES IN SCHEMA (15 and later, superuser), or its tables by name
+ *   'schema.table'      by name
+ *
+ * Surprising: by name means the tables of that moment; later ones are not published by themselves.
+ * Partitions are left to their root, under whose name their changes are published.
+ */
+#include "source/slot.hpp"
+
+#include "source/result.hpp"
+
+namespace source
+{
+namespace
+{
+
+constexpr char kOptions[] = " WITH (publish = 'insert, update, delete, truncate', "
+							"publish_via_partition_root = true)";
+
+struct TableName
+{
+	char *schema;
+	char *name;
+	bool every; /* schema.* */
+};
+
+/* Up to `end` outside of quotes; what is not quoted is taken literally, without case folding. */
+const char *
+take_part(const char *text, char end, char **part)
+{
+	StringInfoData value;
+	bool quoted = false;
+
+	initStringInfo(&value);
+	for (; *text != '\0' && (quoted || *text != end); text++)
+	{
+		if (*text != '"')
+			appendStringInfoChar(&value, *text);
+		else if (quoted && text[1] == '"')
+			appendStringInfoChar(&value, *text++);
+		else
+			quoted = !quoted;
+	}
+	*part = value.data;
+	return text;
+}
+
+TableName
+parse_table_name(const char *text)
+{
+	TableName table = {};
+	const char *rest = take_part(text, '.', &table.schema);
+
+	if (*rest != '.')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME), errmsg("table name \"%s\" has no schema", text),
+				 errhint("Write schema.table or schema.*, with quotes around a name that "
+						 "contains a dot.")));
+	table.every = strcmp(rest + 1, "*") == 0;
+	(void) take_part(rest + 1, '\0', &table.name);
+	return table;
+}
+
+void
+append_name(StringInfo list, const char *name)
+{
+	appendStringInfo(list, "%s%s", list->len > 0 ? ", " : "", name);
+}
+
+/*
+ * Every table of the schema, or with NULL of all schemas, that is none of the server's own and no
+ * partition of a table that is among them.
+ */
+void
+append_tables(Connection *control, StringInfo list, const char *schema)
+{
+	PGresult *result = query(
+		control,
+		psprintf("SELECT n.nspname, c.relname FROM pg_class c "
+				 "JOIN pg_namespace n ON n.oid = c.relnamespace "
+				 "WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' "
+				 "AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' "
+				 "AND (%s) AND (NOT c.relispartition OR n.oid <> (SELECT r.relnamespace "
+				 "FROM pg_class r WHERE r.oid = pg_partition_root(c.oid)) AND %s) "
+				 "ORDER BY 1, 2",
+				 schema == nullptr ? "true" : psprintf("n.nspname = %s", quote_string(schema)),
+				 schema == nullptr ? "false" : "true"));
+
+	for (int row = 0; row < PQntuples(result); row++)
+		append_name(list, quote_table(PQgetvalue(result, row, 0), PQgetvalue(result, row, 1)));
+}
+
+bool
+publishes_schemas(Connection *control)
+{
+	if (control->server_version < 150000)
+		return false;
+
+	PGresult *result = query(control, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user");
+
+	return PQntuples(result) > 0 && get_bool(result, 0, 0);
+}
+
+/* What follows FOR; "" when that is nothing. */
+char *
+list_members(Connection *control, int ntables, const char *const *tables)
+{
+	StringInfoData listed;
+	StringInfoData schemas;
+	bool by_schema = publishes_schemas(control);
+
+	initStringInfo(&listed);
+	initStringInfo(&schemas);
+	if (ntables == 0)
+		append_tables(control, &listed, nullptr);
+	for (int i = 0; i < ntables; i++)
+	{
+		TableName table = parse_table_name(tables[i]);
+
+		if (!table.every)
+			append_name(&listed, quote_table(table.schema, table.name));
+		else if (by_schema)
+			append_name(&schemas, quote_name(table.schema));
+		else
+			append_tables(control, &listed, table.schema);
+	}
+	return psprintf("%s%s%s%s%s", listed.len > 0 ? "TABLE " : "", listed.data,
+					listed.len > 0 && schemas.len > 0 ? ", " : "",
+					schemas.len > 0 ? "TABLES IN SCHEMA " : "", schemas.data);
+}
+
+bool
+exists(Connection *control, const char *publication)
+{
+	return PQntuples(query(control, psprintf("SELECT FROM pg_publication WHERE pubname = %s",
+											 quote_string(publication)))) > 0;
+}
+
+bool
+has_state(PGresult *result, const char *sqlstate)
+{
+	return strcmp(result_sqlstate(result), sqlstate) == 0;
+}
+
+PGresult *
+try_create(Connection *control, const char *publication, const char *members)
+{
+	return try_query(control, psprintf("CREATE PUBLICATION %s%s%s%s", quote_name(publication),
+									   members[0] != '\0' ? " FOR " : "", members, kOptions));
+}
+
+[[noreturn]] void
+raise_not_created(Connection *control, PGresult *result, const char *publication)
+{
+	const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+	/* The server's own message names the table, but not the way out. */
+	if (has_state(result, "42501") && primary != nullptr)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("could not create the publication \"%s\" at the source: %s", publication,
+						primary),
+				 errdetail("Only the owner of a table can publish it."),
+				 errhint("Name only tables that the user owns, or have the publication created by "
+						 "an administrator and name it in the call.")));
+	raise_remote_error(control, result, psprintf("create the publication \"%s\"", publication));
+}
+
+} // namespace
+
+void
+ensure_publication(Connection *control, const char *publication, int ntables,
+				   const char *const *tables, bool may_exist)
+{
+	if (exists(control, publication))
+	{
+		if (may_exist)
+			return;
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("publication \"%s\" exists at the source already", publication),
+						errhint("Name it in the call if it is to be used, or drop it there.")));
+	}
+
+	PGresult *result = nullptr;
+
+	if (ntables == 0)
+		result = try_create(control, publication, "ALL TABLES");
+	if (result == nullptr || has_state(result, "42501"))
+		result = try_create(control, publication, list_members(control, ntables, tables));
+	if (PQresultStatus(result) == PGRES_COMMAND_OK || (may_exist && has_state(result, "42710")))
+		return;
+	raise_not_created(control, result, publication);
+}
+
+void
+drop_publication(Connection *control, const char *publication)
+{
+	execute(control, psprintf("DROP PUBLICATION IF EXISTS %s", quote_name(publication)));
+}
+
+} // namespace source

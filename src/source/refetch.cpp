@@ -1,0 +1,109 @@
+/*
+ * source/refetch.cpp
+ *
+ * Owns: fetching one row as it is now, together with the snapshot of that very look, by which the
+ * caller judges whether it saw the change it is about.
+ *
+ * Surprising: the table is read by two branches, ONLY the table and, if it is partitioned, the
+ * whole tree.  A child table by inheritance publishes its rows under its own name, so a row of it
+ * must not be taken for one of its parent.
+ */
+#include "source/chunk_reader.hpp"
+
+#include "source/remote_error.hpp"
+#include "source/result.hpp"
+
+namespace source
+{
+namespace
+{
+
+struct FetchRequest
+{
+	const char *table; /* quoted */
+	int ncolumns;
+	const char *const *columns;
+	int nkeys;
+	const char *const *key_columns;
+	const char *row_filter;
+	bool as_text; /* compare the keys' text forms */
+};
+
+void
+append_branch(StringInfo sql, const FetchRequest &request, const char *only)
+{
+	appendStringInfoString(sql, "SELECT true AS found");
+	for (int i = 0; i < request.ncolumns; i++)
+		appendStringInfo(sql, ", %s", quote_name(request.columns[i]));
+	appendStringInfo(sql, " FROM %s%s WHERE true", only, request.table);
+	for (int i = 0; i < request.nkeys; i++)
+		appendStringInfo(sql, request.as_text ? " AND %s::text = $%d::text" : " AND %s = $%d",
+						 quote_name(request.key_columns[i]), i + 1);
+	if (request.row_filter != nullptr)
+		appendStringInfo(sql, " AND (%s)", request.row_filter);
+}
+
+char *
+fetch_sql(const FetchRequest &request)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT pg_current_snapshot()::text, t.* FROM (SELECT 1) one "
+								 "LEFT JOIN (");
+	append_branch(&sql, request, "ONLY ");
+	appendStringInfoString(&sql, " UNION ALL ");
+	append_branch(&sql, request, "");
+	appendStringInfo(&sql,
+					 " AND (SELECT c.relkind = 'p' FROM pg_class c WHERE c.oid = %s::regclass)"
+					 ") t ON true LIMIT 1",
+					 quote_string(request.table));
+	return sql.data;
+}
+
+PGresult *
+fetch(Connection *control, FetchRequest *request, const char *const *key_values)
+{
+	PGresult *result = try_query_params(control, fetch_sql(*request), request->nkeys, key_values);
+
+	/* The key's type has its operators outside of pg_catalog, where we do not look. */
+	if (strcmp(result_sqlstate(result), "42883") == 0)
+	{
+		request->as_text = true;
+		result = try_query_params(control, fetch_sql(*request), request->nkeys, key_values);
+	}
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		raise_remote_error(control, result, psprintf("fetch a row of table %s", request->table));
+	return result;
+}
+
+} // namespace
+
+FetchedRow
+fetch_row(Connection *control, const char *schema, const char *name, int ncolumns,
+		  const char *const *columns, int nkeys, const char *const *key_columns,
+		  const char *const *key_values, const char *row_filter)
+{
+	FetchRequest request = {};
+	FetchedRow row = {};
+
+	request.table = quote_table(schema, name);
+	request.ncolumns = ncolumns;
+	request.columns = columns;
+	request.nkeys = nkeys;
+	request.key_columns = key_columns;
+	request.row_filter = row_filter;
+
+	PGresult *result = fetch(control, &request, key_values);
+
+	row.snapshot = get_text(result, 0, 0);
+	row.found = get_bool(result, 0, 1);
+	if (!row.found)
+		return row;
+	row.values = static_cast<char **>(palloc0(sizeof(char *) * Max(ncolumns, 1)));
+	for (int i = 0; i < ncolumns; i++)
+		row.values[i] = get_text(result, 0, i + 2);
+	return row;
+}
+
+} // namespace source

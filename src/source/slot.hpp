@@ -1,0 +1,50 @@
+/*
+ * source/slot.hpp
+ *
+ * The remote objects that a connector owns: its slot and, when the user named none, its
+ * publication.  Everything here is idempotent, so that a crash between the remote command and our
+ * own record of it is mended by doing it again.
+ */
+#pragma once
+
+#include "source/connection.hpp"
+#include "wire/lsn.hpp"
+
+namespace source
+{
+
+struct SlotState
+{
+	bool exists;
+	bool is_ours;	 /* logical, pgoutput, in this database */
+	bool active;
+	int active_pid;
+	wire::Lsn confirmed_flush;
+	wire::Lsn restart;
+	bool lost;		 /* wal_status = 'lost' */
+	int64 retained_bytes;
+};
+
+SlotState read_slot(Connection *control, const char *slot_name);
+
+/*
+ * Create the slot over a replication connection; returns the LSN from which it streams.  Waits for
+ * all transactions that run at the source (the server does): on_wait(argument, text) is called about every
+ * second with a description of who is waited for, read over `control`.
+ */
+wire::Lsn create_slot(Connection *stream, Connection *control, const char *slot_name,
+					  void (*on_wait)(void *argument, const char *text), void *argument);
+
+/* Drop it if it exists and is ours (pgoutput, this database).  Ends a stale walsender of it first. */
+void drop_slot(Connection *control, const char *slot_name);
+
+/*
+ * The connector's own publication: of `tables` ('schema.table' or 'schema.*', already validated), or of every user
+ * table when ntables is 0 (FOR ALL TABLES when the user may, else one by one).  Publishes insert,
+ * update, delete, truncate.  A publication of that name which exists is taken as it is when `may_exist`, else ERROR.
+ */
+void ensure_publication(Connection *control, const char *publication, int ntables,
+						const char *const *tables, bool may_exist);
+void drop_publication(Connection *control, const char *publication);
+
+} // namespace source

@@ -1,0 +1,178 @@
+/*
+ * source/stream.cpp
+ *
+ * See stream.hpp.
+ *
+ * Surprising: a message costs no system call.  libpq reads what the socket has in one go and hands
+ * out single messages from its buffer; only when that is empty is the socket asked again.
+ */
+#include "source/stream.hpp"
+
+#include "source/remote_error.hpp"
+#include "source/waiting.hpp"
+#include "wire/copydata.hpp"
+
+namespace source
+{
+
+struct Stream
+{
+	Connection *connection;
+};
+
+namespace
+{
+
+/* The replication grammar knows only '' inside of a string, no E'' and no backslashes. */
+void
+append_option_string(StringInfo sql, const char *value)
+{
+	appendStringInfoChar(sql, '\'');
+	for (; *value != '\0'; value++)
+	{
+		if (*value == '\'')
+			appendStringInfoChar(sql, '\'');
+		appendStringInfoChar(sql, *value);
+	}
+	appendStringInfoChar(sql, '\'');
+}
+
+char *
+start_command(const char *slot_name, wire::Lsn from, int npublications,
+			  const char *const *publications)
+{
+	StringInfoData names;
+	StringInfoData sql;
+	char lsn[wire::kLsnTextSize];
+
+	initStringInfo(&names);
+	for (int i = 0; i < npublications; i++)
+		appendStringInfo(&names, "%s%s", i > 0 ? "," : "", quote_name(publications[i]));
+
+	(void) wire::format_lsn(from, lsn);
+	initStringInfo(&sql);
+	appendStringInfo(&sql,
+					 "START_REPLICATION SLOT %s LOGICAL %s (proto_version '1', "
+					 "publication_names ",
+					 quote_name(slot_name), lsn);
+	append_option_string(&sql, names.data);
+	appendStringInfoChar(&sql, ')');
+	return sql.data;
+}
+
+/* The stream is over: with an error of the source, or since the source shuts down. */
+[[noreturn]] void
+raise_end(Connection *connection)
+{
+	PGresult *result = nullptr;
+
+	while (PQisBusy(connection->raw))
+	{
+		if (wait_step(PQsocket(connection->raw), WL_SOCKET_READABLE, LONG_MAX) != 0 &&
+			!PQconsumeInput(connection->raw))
+			break;
+	}
+	if (!PQisBusy(connection->raw))
+		result = PQgetResult(connection->raw);
+	connection->pending = result;
+	if (result != nullptr && PQresultStatus(result) == PGRES_FATAL_ERROR)
+		raise_remote_error(connection, result, "receive changes");
+	if (PQstatus(connection->raw) == CONNECTION_BAD)
+		raise_remote_error(connection, nullptr, nullptr);
+	ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE), errmsg("the source ended the stream"),
+					errdetail("It does so when it shuts down.")));
+}
+
+[[noreturn]] void
+raise_malformed(wire::DecodeStatus status)
+{
+	ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
+					errmsg("the source sent a replication message that cannot be understood"),
+					errdetail_internal("%s", wire::describe(status))));
+}
+
+/* The next piece of the stream into connection->copy_data; 0: none there now. */
+int
+take_copy_data(Connection *connection)
+{
+	if (connection->copy_data != nullptr)
+	{
+		PQfreemem(connection->copy_data);
+		connection->copy_data = nullptr;
+	}
+
+	int size = PQgetCopyData(connection->raw, &connection->copy_data, 1);
+
+	if (size == 0)
+	{
+		/* When reading fails, the next call says how. */
+		(void) PQconsumeInput(connection->raw);
+		size = PQgetCopyData(connection->raw, &connection->copy_data, 1);
+	}
+	if (size == 0 && PQstatus(connection->raw) == CONNECTION_BAD)
+		raise_remote_error(connection, nullptr, nullptr);
+	if (size == -1)
+		raise_end(connection);
+	if (size < 0)
+		raise_remote_error(connection, nullptr, "receive changes");
+	return size;
+}
+
+} // namespace
+
+Stream *
+start_stream(Connection *connection, const char *slot_name, wire::Lsn from, int npublications,
+			 const char *const *publications)
+{
+	Stream *stream = static_cast<Stream *>(palloc(sizeof(Stream)));
+	PGresult *result =
+		try_query(connection, start_command(slot_name, from, npublications, publications));
+
+	stream->connection = connection;
+	if (PQresultStatus(result) != PGRES_COPY_BOTH)
+		raise_remote_error(connection, result,
+						   psprintf("start streaming from slot \"%s\"", slot_name));
+	return stream;
+}
+
+Received
+next_message(Stream *stream, StreamMessage *out)
+{
+	Connection *connection = stream->connection;
+	int size = take_copy_data(connection);
+
+	if (size == 0)
+		return Received::nothing;
+
+	wire::Envelope envelope;
+	wire::DecodeStatus status =
+		wire::decode_copydata({connection->copy_data, static_cast<size_t>(size)}, &envelope);
+
+	if (status != wire::DecodeStatus::ok)
+		raise_malformed(status);
+	out->payload = envelope.payload;
+	out->start = envelope.start_lsn;
+	out->end = envelope.end_lsn;
+	out->reply_requested = envelope.reply_requested;
+	return envelope.kind == wire::EnvelopeKind::keepalive ? Received::keepalive : Received::message;
+}
+
+/* While the socket takes nothing, libpq keeps the update in its buffer and the next call goes on. */
+void
+send_feedback(Stream *stream, wire::Lsn written, wire::Lsn flushed, wire::Lsn applied)
+{
+	PGconn *raw = stream->connection->raw;
+	wire::StatusUpdate update;
+	char bytes[wire::kStatusUpdateSize];
+
+	update.written_lsn = written;
+	update.flushed_lsn = flushed;
+	update.applied_lsn = applied;
+	update.send_time = GetCurrentTimestamp();
+	wire::encode_status_update(update, bytes);
+
+	if (PQputCopyData(raw, bytes, sizeof(bytes)) < 0 || PQflush(raw) < 0)
+		raise_remote_error(stream->connection, nullptr, "report positions to the source");
+}
+
+} // namespace source

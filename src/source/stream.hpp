@@ -1,0 +1,44 @@
+/*
+ * source/stream.hpp
+ *
+ * The replication stream of a slot: START_REPLICATION, messages out, feedback in.
+ *
+ * Out: payloads of XLogData (pgoutput messages, raw) one at a time, and keepalives.  The payload is valid until the
+ * next call.  Must not know: what the messages mean, what is applied.
+ */
+#pragma once
+
+#include "source/connection.hpp"
+#include "wire/lsn.hpp"
+
+#include <string_view>
+
+namespace source
+{
+
+struct Stream;
+
+enum class Received
+{
+	message,   /* *out is filled */
+	keepalive, /* out->end is the source's sent position */
+	nothing,   /* nothing there now */
+};
+
+struct StreamMessage
+{
+	std::string_view payload;
+	wire::Lsn start;
+	wire::Lsn end;
+	bool reply_requested;
+};
+
+/* publications: quoted for the option by this function. */
+Stream *start_stream(Connection *connection, const char *slot_name, wire::Lsn from, int npublications,
+					 const char *const *publications);
+/* Does not wait.  ERROR when the connection is broken or the source ended the stream. */
+Received next_message(Stream *stream, StreamMessage *out);
+/* Standby status update; flushes the socket without blocking for long. */
+void send_feedback(Stream *stream, wire::Lsn written, wire::Lsn flushed, wire::Lsn applied);
+
+} // namespace source

@@ -1,0 +1,58 @@
+/*
+ * state/cleanup.cpp
+ *
+ * See cleanup.hpp.
+ */
+#include "state/cleanup.hpp"
+
+using namespace base;
+
+namespace state
+{
+
+void
+add_cleanup(const Cleanup &cleanup)
+{
+	run_alone("INSERT INTO livesync.cleanup (connector, source, slot_name, publication, origin) "
+			  "VALUES ($1, $2, $3, $4, $5)",
+			  {text_value(cleanup.connector), text_value(cleanup.source),
+			   text_value(cleanup.slot_name), text_value(cleanup.publication),
+			   text_value(cleanup.origin)});
+}
+
+Cleanup *
+next_cleanup(int64 after)
+{
+	SqlScope scope = begin_sql();
+	Cleanup *cleanup = nullptr;
+
+	if (run_sql("SELECT id, connector, source, slot_name, publication, origin "
+				"FROM livesync.cleanup WHERE id > $1 ORDER BY id LIMIT 1",
+				{bigint_value(after)}) == 1)
+	{
+		cleanup = (Cleanup *) MemoryContextAlloc(scope.caller, sizeof(Cleanup));
+		cleanup->id = get_bigint(0, 1);
+		cleanup->connector = get_text(scope, 0, 2);
+		cleanup->source = get_text(scope, 0, 3);
+		cleanup->slot_name = get_text(scope, 0, 4);
+		cleanup->publication = get_text(scope, 0, 5);
+		cleanup->origin = get_text(scope, 0, 6);
+	}
+	end_sql();
+	return cleanup;
+}
+
+void
+finish_cleanup(int64 id)
+{
+	run_alone("DELETE FROM livesync.cleanup WHERE id = $1", {bigint_value(id)});
+}
+
+void
+record_cleanup_error(int64 id, const char *error)
+{
+	run_alone("UPDATE livesync.cleanup SET last_error = $2 WHERE id = $1",
+			  {bigint_value(id), text_value(error)});
+}
+
+} // namespace state

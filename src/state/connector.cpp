@@ -1,0 +1,117 @@
+/*
+ * state/connector.cpp
+ *
+ * See connector.hpp.
+ */
+#include "state/connector.hpp"
+
+using namespace base;
+
+namespace state
+{
+namespace
+{
+
+#define CONNECTOR_COLUMNS                                                                          \
+	"SELECT id, name, source, publications, owns_publication, wanted_tables, copy_data, "          \
+	"copy_workers, create_tables, target_schema, enabled, slot_name, slot_lsn, source_system, "    \
+	"source_timeline, listed_at FROM livesync.connector "
+
+Connector *
+read_row(const SqlScope &scope)
+{
+	Connector *it = (Connector *) MemoryContextAllocZero(scope.caller, sizeof(Connector));
+
+	it->id = get_int(0, 1);
+	it->name = get_text(scope, 0, 2);
+	it->source = get_text(scope, 0, 3);
+	it->publications = get_text_array(scope, 0, 4, &it->npublications);
+	it->owns_publication = get_bool(0, 5);
+	it->wanted_tables = get_text_array(scope, 0, 6, &it->nwanted_tables);
+	it->copy_data = get_bool(0, 7);
+	it->copy_workers = get_int(0, 8);
+	it->create_tables = get_bool(0, 9);
+	it->target_schema = get_text(scope, 0, 10);
+	it->enabled = get_bool(0, 11);
+	it->slot_name = get_text(scope, 0, 12);
+	it->slot_lsn = get_lsn(0, 13);
+	it->source_system = get_text(scope, 0, 14);
+	it->source_timeline = (uint32) get_bigint(0, 15);
+	it->is_listed = !is_null(0, 16);
+	return it;
+}
+
+Connector *
+load(const char *sql, const Parameter &key)
+{
+	SqlScope scope = begin_sql();
+	Connector *connector = run_sql(sql, {key}) == 1 ? read_row(scope) : nullptr;
+
+	end_sql();
+	return connector;
+}
+
+} // namespace
+
+Connector *
+load_connector(int id)
+{
+	return load(CONNECTOR_COLUMNS "WHERE id = $1", int_value(id));
+}
+
+Connector *
+load_connector_by_name(const char *name)
+{
+	return load(CONNECTOR_COLUMNS "WHERE name = $1", text_value(name));
+}
+
+char *
+origin_name(int connector_id)
+{
+	return psprintf("livesync_%u_%d", MyDatabaseId, connector_id);
+}
+
+void
+record_slot(int id, XLogRecPtr slot_lsn)
+{
+	run_alone("UPDATE livesync.connector SET slot_lsn = $2 WHERE id = $1",
+			  {int_value(id), lsn_value(slot_lsn)});
+}
+
+void
+record_source(int id, const char *system, uint32 timeline)
+{
+	run_alone("UPDATE livesync.connector SET source_system = $2, source_timeline = $3 WHERE id = $1",
+			  {int_value(id), text_value(system), bigint_value(timeline)});
+}
+
+void
+record_listed(int id)
+{
+	run_alone("UPDATE livesync.connector SET listed_at = pg_catalog.clock_timestamp() "
+			  "WHERE id = $1 AND listed_at IS NULL",
+			  {int_value(id)});
+}
+
+void
+record_connector_error(int id, const char *error, const char *hint)
+{
+	run_alone("UPDATE livesync.connector SET last_error = $2, hint = $3 WHERE id = $1",
+			  {int_value(id), text_value(error), text_value(hint)});
+}
+
+void
+clear_connector_error(int id)
+{
+	run_alone("UPDATE livesync.connector SET last_error = NULL, hint = NULL "
+			  "WHERE id = $1 AND last_error IS NOT NULL",
+			  {int_value(id)});
+}
+
+bool
+is_installed()
+{
+	return OidIsValid(get_extension_oid("pg_livesync", true));
+}
+
+} // namespace state

@@ -1,0 +1,39 @@
+/*
+ * state/ledger.hpp
+ *
+ * The ledger of the initial copy: which chunks a table was planned into and which are done.  A
+ * chunk's rows and its entry commit in one transaction, so a done chunk is never read again.
+ *
+ * A claim is the lock on the chunk's row: it ends with the claiming transaction, however that ends.
+ */
+#pragma once
+
+#include "base/sql.hpp"
+
+namespace state
+{
+
+struct Chunk
+{
+	int64 table_id;
+	int generation;
+	int number;
+	Oid leaf_oid;
+	char *leaf_schema;
+	char *leaf_name;
+	uint32 leaf_filenode;
+	int64 first_block;
+	int64 end_block; /* exclusive; -1: the whole leaf */
+};
+
+void add_chunk(const Chunk &chunk);
+
+/*
+ * Claim an open chunk of the connector: of the given table, or (0) of the biggest table that has one and whose
+ * chunks any worker may load.  nullptr: none is free.
+ */
+Chunk *claim_chunk(int connector_id, int64 table_id);
+void finish_chunk(const Chunk &chunk, int64 rows, int64 bytes);
+int count_open_chunks(int64 table_id, int generation);
+
+} // namespace state

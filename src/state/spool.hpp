@@ -1,0 +1,48 @@
+/*
+ * state/spool.hpp
+ *
+ * The spool of a table: its changes in stream order, while they may not be applied yet.
+ *
+ * A segment is a run of entries; it begins with the Relation (and Type) messages that its changes need,
+ * so each segment can be read without the ones before.  An entry:
+ *
+ *   uint32 size of the message | uint32 top-level xid | uint64 LSN of the commit | message
+ *
+ * in the byte order of this machine (a spool never leaves it).  Written by the connector worker only, in the transaction that
+ * advances the origin; read and deleted whole, from the front, by whoever holds the table's row.
+ */
+#pragma once
+
+#include "base/sql.hpp"
+
+#include <string_view>
+
+namespace state
+{
+
+struct SpoolEntry
+{
+	uint32 xid; /* top-level transaction */
+	XLogRecPtr lsn;
+	std::string_view message; /* pgoutput, not in stream mode */
+};
+
+struct SpoolSegment
+{
+	int64 number;
+	int changes;
+	bytea *body;
+};
+
+/* Entries of a segment in memory. */
+void append_entry(StringInfo body, const SpoolEntry &entry);
+bool next_entry(std::string_view *rest, SpoolEntry *entry); /* false: end */
+
+void write_segment(int64 table_id, int generation, int64 number, int changes, StringInfo body);
+int64 last_segment(int64 table_id, int generation);	 /* 0: none */
+int count_segments(int64 table_id, int generation, int most);
+/* The first segment after `after`; nullptr: none. */
+SpoolSegment *read_segment(int64 table_id, int generation, int64 after);
+void delete_segments(int64 table_id, int generation, int64 up_to);
+
+} // namespace state

@@ -1,0 +1,30 @@
+/*
+ * state/stats.hpp
+ *
+ * Counters of what was applied to each table, written in the transaction that applied it, so they
+ * are exact after a crash too.
+ */
+#pragma once
+
+#include "base/sql.hpp"
+
+namespace state
+{
+
+struct TableStats
+{
+	int64 inserts;
+	int64 updates;
+	int64 deletes;
+	int64 truncates;
+	int64 insert_exists;
+	int64 update_missing;
+	int64 delete_missing;
+	int64 batches;
+	int64 replayed_batches;
+};
+
+void add_stats(int64 table_id, const TableStats &delta);
+void count_error(int64 table_id);
+
+} // namespace state

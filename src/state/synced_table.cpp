@@ -1,0 +1,354 @@
+/*
+ * state/synced_table.cpp
+ *
+ * See synced_table.hpp.
+ */
+#include "state/synced_table.hpp"
+
+#include <string_view>
+
+using namespace base;
+
+namespace state
+{
+namespace
+{
+
+#define TABLE_COLUMNS                                                                              \
+	"SELECT id, connector_id, source_schema, source_name, source_oid, target_schema, "             \
+	"target_name, state, phase, mode, copy_data, generation, fingerprint, columns, key_columns, "  \
+	"row_filter, replica_identity, empty_at_start, load_upserts, exported, snapshot, admit_lsn, "  \
+	"end_lsn, bytes_expected, chunks_total FROM livesync.synced_table "
+
+struct StateWord
+{
+	TableState state;
+	const char *word;
+};
+
+constexpr StateWord kStateWords[] = {
+	{TableState::queued, "queued"},			  {TableState::copying, "copying"},
+	{TableState::catching_up, "catching_up"}, {TableState::streaming, "streaming"},
+	{TableState::paused, "paused"},			  {TableState::failed, "failed"},
+};
+
+struct PhaseWord
+{
+	Phase phase;
+	const char *word;
+};
+
+constexpr PhaseWord kPhaseWords[] = {
+	{Phase::none, ""},	   {Phase::publish_gate, "publish_gate"}, {Phase::confirm, "confirm"},
+	{Phase::gate, "gate"}, {Phase::load, "load"},
+};
+
+TableState
+state_of(std::string_view word)
+{
+	for (const StateWord &it : kStateWords)
+		if (word == it.word)
+			return it.state;
+	elog(ERROR, "unknown state of a synced table");
+}
+
+Phase
+phase_of(std::string_view word)
+{
+	for (const PhaseWord &it : kPhaseWords)
+		if (word == it.word)
+			return it.phase;
+	elog(ERROR, "unknown phase of a synced table");
+}
+
+const char *
+phase_name(Phase phase)
+{
+	for (const PhaseWord &it : kPhaseWords)
+		if (phase == it.phase)
+			return it.word;
+	elog(ERROR, "unknown phase of a synced table");
+}
+
+SyncedTable *
+read_row(const SqlScope &scope, uint64 row)
+{
+	SyncedTable *it = (SyncedTable *) MemoryContextAllocZero(scope.caller, sizeof(SyncedTable));
+
+	it->id = get_bigint(row, 1);
+	it->connector_id = get_int(row, 2);
+	it->source_schema = get_text(scope, row, 3);
+	it->source_name = get_text(scope, row, 4);
+	it->source_oid = get_oid(row, 5);
+	it->target_schema = get_text(scope, row, 6);
+	it->target_name = get_text(scope, row, 7);
+	it->state = state_of(get_text(scope, row, 8));
+	it->phase = phase_of(get_text(scope, row, 9));
+	it->mode = std::string_view(get_text(scope, row, 10)) == "keyed" ? CopyMode::keyed
+																	 : CopyMode::snapshot;
+	it->copy_data = get_bool(row, 11);
+	it->generation = get_int(row, 12);
+	it->fingerprint = get_text(scope, row, 13);
+	it->columns = get_text_array(scope, row, 14, &it->ncolumns);
+	it->key_columns = get_text_array(scope, row, 15, &it->nkey_columns);
+	it->row_filter = get_text(scope, row, 16);
+	it->replica_identity = get_char(row, 17);
+	it->empty_at_start = get_bool(row, 18);
+	it->load_upserts = get_bool(row, 19);
+	it->exported = get_text(scope, row, 20);
+	it->snapshot = get_text(scope, row, 21);
+	it->admit_lsn = get_lsn(row, 22);
+	it->end_lsn = get_lsn(row, 23);
+	it->bytes_expected = get_bigint(row, 24);
+	it->chunks_total = get_int(row, 25);
+	return it;
+}
+
+const char *
+mode_name(const Publication &publication)
+{
+	return publication.keyed ? "keyed" : "snapshot";
+}
+
+} // namespace
+
+const char *
+state_name(TableState state)
+{
+	for (const StateWord &it : kStateWords)
+		if (state == it.state)
+			return it.word;
+	elog(ERROR, "unknown state of a synced table");
+}
+
+char *
+source_table_name(const SyncedTable *table)
+{
+	return psprintf("%s.%s", table->source_schema, table->source_name);
+}
+
+namespace
+{
+
+char *
+copy_text(const char *text_form)
+{
+	return text_form ? pstrdup(text_form) : nullptr;
+}
+
+char **
+copy_texts(int count, char **texts)
+{
+	char **copy = (char **) palloc(sizeof(char *) * (count + 1));
+
+	for (int i = 0; i < count; i++)
+		copy[i] = copy_text(texts[i]);
+	return copy;
+}
+
+} // namespace
+
+SyncedTable *
+copy_table(const SyncedTable *table)
+{
+	SyncedTable *it = (SyncedTable *) palloc(sizeof(SyncedTable));
+
+	*it = *table;
+	it->source_schema = copy_text(table->source_schema);
+	it->source_name = copy_text(table->source_name);
+	it->target_schema = copy_text(table->target_schema);
+	it->target_name = copy_text(table->target_name);
+	it->fingerprint = copy_text(table->fingerprint);
+	it->columns = copy_texts(table->ncolumns, table->columns);
+	it->key_columns = copy_texts(table->nkey_columns, table->key_columns);
+	it->row_filter = copy_text(table->row_filter);
+	it->exported = copy_text(table->exported);
+	it->snapshot = copy_text(table->snapshot);
+	return it;
+}
+
+SyncedTables
+load_tables(int connector_id)
+{
+	SqlScope scope = begin_sql();
+	int count = (int) run_sql(TABLE_COLUMNS "WHERE connector_id = $1 "
+											"ORDER BY bytes_expected DESC, source_schema, source_name",
+							  {int_value(connector_id)});
+	SyncedTables it{count, (SyncedTable **) MemoryContextAlloc(
+							   scope.caller, sizeof(SyncedTable *) * (count + 1))};
+
+	for (int i = 0; i < count; i++)
+		it.tables[i] = read_row(scope, i);
+	end_sql();
+	return it;
+}
+
+SyncedTable *
+load_table(int64 id, RowLock lock)
+{
+	const char *sql = nullptr;
+
+	switch (lock)
+	{
+		case RowLock::none:
+			sql = TABLE_COLUMNS "WHERE id = $1";
+			break;
+		case RowLock::share:
+			sql = TABLE_COLUMNS "WHERE id = $1 FOR SHARE";
+			break;
+		case RowLock::update:
+			sql = TABLE_COLUMNS "WHERE id = $1 FOR UPDATE";
+			break;
+		case RowLock::try_update:
+			sql = TABLE_COLUMNS "WHERE id = $1 FOR UPDATE SKIP LOCKED";
+			break;
+	}
+
+	SqlScope scope = begin_sql();
+	SyncedTable *table = run_sql(sql, {bigint_value(id)}) == 1 ? read_row(scope, 0) : nullptr;
+
+	end_sql();
+	return table;
+}
+
+void
+add_table(int connector_id, const Publication &publication, const char *target_schema,
+		  const char *target_name, bool copy_data, Phase phase)
+{
+	run_alone("WITH t AS (INSERT INTO livesync.synced_table (connector_id, source_schema, "
+			  "source_name, source_oid, target_schema, target_name, copy_data, phase, fingerprint, "
+			  "columns, key_columns, row_filter, replica_identity, mode, bytes_expected, "
+			  "rows_expected) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, "
+			  "$15, $16) RETURNING id) INSERT INTO livesync.table_stats (table_id) SELECT id FROM t",
+			  {int_value(connector_id), text_value(publication.schema),
+			   text_value(publication.name), oid_value(publication.oid), text_value(target_schema),
+			   text_value(target_name), bool_value(copy_data), text_value(phase_name(phase)),
+			   text_value(publication.fingerprint),
+			   text_array_value(publication.ncolumns, publication.columns),
+			   text_array_value(publication.nkey_columns, publication.key_columns),
+			   text_value(publication.row_filter), char_value(publication.replica_identity),
+			   text_value(mode_name(publication)), bigint_value(publication.bytes),
+			   bigint_value(publication.rows)});
+}
+
+void
+remove_table(int64 id)
+{
+	run_alone("DELETE FROM livesync.synced_table WHERE id = $1", {bigint_value(id)});
+}
+
+void
+record_publication(int64 id, const Publication &publication, bool restart)
+{
+	run_alone("UPDATE livesync.synced_table SET source_oid = $2, fingerprint = $3, columns = $4, "
+			  "key_columns = $5, row_filter = $6, replica_identity = $7, mode = $8, "
+			  "bytes_expected = $9, rows_expected = $10 WHERE id = $1",
+			  {bigint_value(id), oid_value(publication.oid), text_value(publication.fingerprint),
+			   text_array_value(publication.ncolumns, publication.columns),
+			   text_array_value(publication.nkey_columns, publication.key_columns),
+			   text_value(publication.row_filter), char_value(publication.replica_identity),
+			   text_value(mode_name(publication)), bigint_value(publication.bytes),
+			   bigint_value(publication.rows)});
+	if (restart)
+		run_alone("UPDATE livesync.synced_table SET state = 'queued', phase = 'publish_gate', "
+				  "failed_from = NULL, last_error = NULL, hint = NULL, error_lsn = NULL, "
+				  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
+				  {bigint_value(id)});
+}
+
+void
+start_copying(int64 id, bool target_is_empty)
+{
+	run_alone("DELETE FROM livesync.spool WHERE table_id = $1", {bigint_value(id)});
+	run_alone("DELETE FROM livesync.chunk WHERE table_id = $1", {bigint_value(id)});
+	run_alone("DELETE FROM livesync.aside WHERE table_id = $1", {bigint_value(id)});
+	run_alone("UPDATE livesync.synced_table SET state = 'copying', phase = 'gate', "
+			  "generation = generation + 1, empty_at_start = $2, load_upserts = NOT $2, "
+			  "chunks_total = 0, exported = NULL, snapshot = NULL, end_lsn = NULL, "
+			  "failed_from = NULL, last_error = NULL, hint = NULL, error_lsn = NULL, "
+			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
+			  {bigint_value(id), bool_value(target_is_empty)});
+}
+
+void
+set_phase(int64 id, Phase phase)
+{
+	run_alone("UPDATE livesync.synced_table SET phase = $2, "
+			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
+			  {bigint_value(id), text_value(phase_name(phase))});
+}
+
+void
+record_admit_lsn(int64 id, XLogRecPtr lsn)
+{
+	run_alone("UPDATE livesync.synced_table SET phase = 'confirm', admit_lsn = $2, "
+			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
+			  {bigint_value(id), lsn_value(lsn)});
+}
+
+void
+record_plan(int64 id, int chunks, bool use_upserts, const char *exported, const char *snapshot)
+{
+	run_alone("UPDATE livesync.synced_table SET phase = 'load', chunks_total = $2, "
+			  "load_upserts = $3, exported = $4, snapshot = $5, "
+			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
+			  {bigint_value(id), int_value(chunks), bool_value(use_upserts), text_value(exported),
+			   text_value(snapshot)});
+}
+
+void
+finish_load(int64 id, XLogRecPtr end_lsn)
+{
+	run_alone("UPDATE livesync.synced_table SET state = 'catching_up', phase = '', end_lsn = $2, "
+			  "exported = NULL, updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
+			  {bigint_value(id), lsn_value(end_lsn)});
+}
+
+void
+move_end_lsn(int64 id, XLogRecPtr end_lsn)
+{
+	run_alone("UPDATE livesync.synced_table SET end_lsn = greatest(end_lsn, $2) WHERE id = $1",
+			  {bigint_value(id), lsn_value(end_lsn)});
+}
+
+void
+set_streaming(int64 id)
+{
+	run_alone("UPDATE livesync.synced_table SET state = 'streaming', phase = '', snapshot = NULL, "
+			  "last_error = NULL, hint = NULL, error_lsn = NULL, failed_from = NULL, "
+			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
+			  {bigint_value(id)});
+}
+
+void
+set_failed(int64 id, const char *error, const char *hint, XLogRecPtr lsn)
+{
+	run_alone("UPDATE livesync.synced_table SET failed_from = CASE state WHEN 'failed' THEN "
+			  "failed_from ELSE state END, state = 'failed', last_error = $2, hint = $3, "
+			  "error_lsn = $4, updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
+			  {bigint_value(id), text_value(error), text_value(hint), lsn_value(lsn)});
+	run_alone("UPDATE livesync.table_stats SET errors = errors + 1 WHERE table_id = $1",
+			  {bigint_value(id)});
+}
+
+bool
+leave_failed(int64 id)
+{
+	return run_alone("UPDATE livesync.synced_table SET state = CASE failed_from "
+					 "WHEN 'streaming' THEN 'catching_up' ELSE failed_from END, "
+					 "end_lsn = CASE failed_from WHEN 'streaming' THEN NULL ELSE end_lsn END, "
+					 "failed_from = NULL, last_error = NULL, hint = NULL, error_lsn = NULL, "
+					 "updated_at = pg_catalog.clock_timestamp() WHERE id = $1 AND state = 'failed'",
+					 {bigint_value(id)}) == 1;
+}
+
+void
+restart_copy(int64 id, bool empty_target)
+{
+	run_alone("UPDATE livesync.synced_table SET state = 'queued', phase = '', failed_from = NULL, "
+			  "exported = NULL, snapshot = NULL, load_upserts = load_upserts AND NOT $2, "
+			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
+			  {bigint_value(id), bool_value(empty_target)});
+}
+
+} // namespace state

@@ -1,0 +1,141 @@
+/*
+ * state/synced_table.hpp
+ *
+ * One source table and its target, with the state it is in.  The one enum of table states:
+ *
+ *            start_copying            finish_load              flip
+ *   queued ────────────────► copying ─────────────► catching_up ────► streaming
+ *                               └────────────┬─────────┴──────┬──────────┘
+ *                                            ▼                ▼
+ *                                          failed           paused
+ *
+ * All functions need a transaction.  Whoever changes a row takes it FOR UPDATE first; loaders hold
+ * it FOR SHARE for as long as they load, so that neither state nor generation changes under them.
+ */
+#pragma once
+
+#include "base/sql.hpp"
+
+namespace state
+{
+
+enum class TableState
+{
+	queued,		 /* set when listed; changes are not for us yet; the connector worker starts the copy */
+	copying,	 /* set by the connector worker; changes go to the spool; copy workers load */
+	catching_up, /* set by a copy worker after the last chunk; the spool is replayed */
+	streaming,	 /* set by the connector worker only; changes are applied as they come */
+	paused,		 /* changes go to the spool until somebody resumes it */
+	failed,		 /* changes go to the spool until somebody retries it */
+};
+
+/* Steps within queued (publish_gate, confirm) and copying (gate, load); durable like the state. */
+enum class Phase
+{
+	none,
+	publish_gate, /* newly published: writers from before must end first (a copy worker waits) */
+	confirm,	  /* then the slot must confirm past that, and the walsender must be a fresh one */
+	gate,		  /* copying: writers from before the spool must end first (a copy worker waits) */
+	load,		  /* copying: chunks are planned and being loaded */
+};
+
+enum class CopyMode
+{
+	keyed,	  /* chunks at any time, spool replayed as upserts */
+	snapshot, /* all chunks under one exported snapshot */
+};
+
+struct SyncedTable
+{
+	int64 id;
+	int connector_id;
+	char *source_schema;
+	char *source_name;
+	Oid source_oid;
+	char *target_schema;
+	char *target_name;
+	TableState state;
+	Phase phase;
+	CopyMode mode;
+	bool copy_data;
+	int generation;
+	char *fingerprint;
+	int ncolumns;
+	char **columns;
+	int nkey_columns;
+	char **key_columns;
+	char *row_filter;
+	char replica_identity;
+	bool empty_at_start;
+	bool load_upserts;
+	char *exported;
+	char *snapshot;
+	XLogRecPtr admit_lsn;
+	XLogRecPtr end_lsn;
+	int64 bytes_expected;
+	int chunks_total;
+};
+
+struct SyncedTables
+{
+	int count;
+	SyncedTable **tables;
+};
+
+enum class RowLock
+{
+	none,
+	share,		/* loaders */
+	update,		/* whoever changes it */
+	try_update, /* the same without waiting: no row when it is locked */
+};
+
+const char *state_name(TableState state);
+
+/* "schema.table" at the source, as the views show it: palloc'ed. */
+char *source_table_name(const SyncedTable *table);
+
+/* A copy in the current memory context. */
+SyncedTable *copy_table(const SyncedTable *table);
+
+SyncedTables load_tables(int connector_id);
+SyncedTable *load_table(int64 id, RowLock lock); /* nullptr: gone, or locked (try_update) */
+
+/* How the source publishes a table, as recorded when it is listed. */
+struct Publication
+{
+	const char *schema;
+	const char *name;
+	Oid oid;
+	const char *fingerprint;
+	int ncolumns;
+	const char *const *columns;
+	int nkey_columns;
+	const char *const *key_columns;
+	const char *row_filter;
+	char replica_identity;
+	bool keyed; /* may be copied in chunks at any time */
+	int64 bytes;
+	int64 rows;
+};
+
+void add_table(int connector_id, const Publication &publication, const char *target_schema,
+			   const char *target_name, bool copy_data, Phase phase);
+void remove_table(int64 id);
+/* Take over how it is published now; back to queued in a new generation when `restart`. */
+void record_publication(int64 id, const Publication &publication, bool restart);
+
+void start_copying(int64 id, bool target_is_empty);
+void set_phase(int64 id, Phase phase);
+void record_admit_lsn(int64 id, XLogRecPtr lsn);
+void record_plan(int64 id, int chunks, bool use_upserts, const char *exported, const char *snapshot);
+void finish_load(int64 id, XLogRecPtr end_lsn);
+void move_end_lsn(int64 id, XLogRecPtr end_lsn); /* never backwards */
+void set_streaming(int64 id);
+void set_failed(int64 id, const char *error, const char *hint, XLogRecPtr lsn);
+/* Back to where it failed; false when it is not failed. */
+bool leave_failed(int64 id);
+/* Copy again from the start, in a new generation; its target must be emptied by who calls. */
+void restart_copy(int64 id, bool empty_target);
+
+} // namespace state

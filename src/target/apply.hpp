@@ -1,0 +1,106 @@
+/*
+ * target/apply.hpp
+ *
+ * Applies a run of changes of one target table, in three ways:
+ *
+ *   apply_changes    streaming: folded and written as sets; on any error the very same changes one by
+ *                    one in their order; a change that fails then fails the table
+ *   apply_one        one change, in the streaming way
+ *   replay_changes   catching up: as upserts, on top of rows of mixed versions (see catch_up.cpp)
+ *
+ * In: pending changes of one relation, in stream order.  Out: counts, or the failure.
+ *
+ * Must not know: other tables, transactions of the source, states.
+ */
+#pragma once
+
+#include "target/fold.hpp"
+#include "target/table_writer.hpp"
+#include "wire/lsn.hpp"
+
+namespace target
+{
+
+struct PendingChange
+{
+	wire::MessageKind kind; /* insert, update or del */
+	char old_kind;
+	wire::Tuple old_tuple;
+	wire::Tuple new_tuple;
+	wire::Lsn lsn; /* of its transaction's commit */
+	uint32 xid;	   /* its top-level transaction at the source */
+	PendingChange *next;
+};
+
+struct ApplyCounts
+{
+	int64 inserts;
+	int64 updates;
+	int64 deletes;
+	int64 insert_exists;
+	int64 update_missing;
+	int64 delete_missing;
+	int64 batches;
+	int64 replayed_batches;
+};
+
+struct ApplyFailure
+{
+	ErrorData *error; /* nullptr: none */
+	wire::Lsn lsn;
+};
+
+/* False: nothing of it was applied, and *failure says why.  Needs a transaction. */
+bool apply_changes(TargetRelation *relation, const PendingChange *first, ApplyCounts *counts,
+				   ApplyFailure *failure);
+
+/*
+ * What catching up needs from the rest: the source's current row for a key, and the memory of rows
+ * set aside.  Keys and values are in the order of TargetRelation::keys and ::columns.
+ */
+struct CatchUp
+{
+	void *context;
+	bool trust_unchanged; /* an unchanged TOAST value found in the target is the right one */
+	/*
+	 * The row as the source has it now, with `values` filled (palloc'ed).  The answer counts only if the fetching
+	 * snapshot sees all the given transactions; false: not yet, try again later.
+	 */
+	bool (*refetch)(void *context, const TargetRelation *relation, const wire::Value *key,
+					const uint32 *xids, int nxids, wire::Value *values, bool *found);
+	bool tracks_aside; /* keys were set aside: tell which are written */
+	void (*set_aside)(void *context, const TargetRelation *relation, int nkeys, char **key);
+	void (*written)(void *context, const TargetRelation *relation, const wire::Value *key);
+};
+
+enum class ReplayResult
+{
+	done,
+	again_later, /* a refetch cannot be answered yet; nothing was applied */
+	failed,
+};
+
+ReplayResult replay_changes(TargetRelation *relation, const PendingChange *first,
+							const CatchUp &catch_up, ApplyCounts *counts, ApplyFailure *failure);
+
+/*
+ * Write whole rows that may meet others: upserts, setting aside rows that are in the way of other unique
+ * indexes.  For replay, refetched rows and chunks whose rows came twice.
+ */
+void write_over(TargetRelation *relation, const WriteRow *rows, size_t count,
+				const CatchUp &catch_up);
+
+/* TRUNCATE of several tables at once; DELETE where a foreign key from elsewhere forbids it. */
+void truncate_tables(TargetRelation *const *relations, int count, bool restart_identity);
+
+/* An allocator for the pure fold, over a memory context. */
+FoldAllocator allocator_of(MemoryContext context);
+void describe_fold(const TargetRelation *relation, FoldSpec *spec);
+FoldStatus fold_change(Fold *fold, const PendingChange *change);
+
+/* The values of a change in column order (palloc'ed), and those that find its row before it. */
+wire::Value *values_of(const wire::Tuple &tuple);
+wire::Value *find_values_of(const TargetRelation *relation, const PendingChange *change,
+							const wire::Value *new_values);
+
+} // namespace target

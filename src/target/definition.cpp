@@ -1,0 +1,103 @@
+/*
+ * target/definition.cpp
+ *
+ * Small questions about target tables, and who one is while writing to them.  See relation.hpp.
+ */
+#include "target/relation.hpp"
+
+#include "base/sql.hpp"
+
+namespace target
+{
+namespace
+{
+
+uint64 changes = 1;
+
+void
+note_change(Datum, Oid)
+{
+	changes++;
+}
+
+Oid
+find_table(const char *schema, const char *name)
+{
+	Oid namespace_oid = get_namespace_oid(schema, true);
+
+	return OidIsValid(namespace_oid) ? get_relname_relid(name, namespace_oid) : InvalidOid;
+}
+
+} // namespace
+
+uint64
+definition_changes()
+{
+	return changes;
+}
+
+void
+watch_definitions()
+{
+	CacheRegisterRelcacheCallback(note_change, (Datum) 0);
+}
+
+bool
+table_exists(const char *schema, const char *name)
+{
+	return OidIsValid(find_table(schema, name));
+}
+
+bool
+is_empty(const char *schema, const char *name)
+{
+	return base::run_alone(psprintf("SELECT FROM %s LIMIT 1",
+									quote_qualified_identifier(schema, name))) == 0;
+}
+
+void
+empty_table(const char *schema, const char *name)
+{
+	Oid relid = find_table(schema, name);
+
+	if (!OidIsValid(relid))
+		return;
+
+	Relation rel = relation_open(relid, AccessShareLock);
+	Role role = become_owner(rel->rd_rel->relowner);
+
+	/* In replica role foreign keys do not cascade, but TRUNCATE refuses referenced tables all the same. */
+	base::run_alone(psprintf("DELETE FROM %s", quote_qualified_identifier(schema, name)));
+	restore_role(role);
+	relation_close(rel, NoLock);
+}
+
+bool
+is_hypertable(Oid relid)
+{
+	if (!OidIsValid(get_extension_oid("timescaledb", true)))
+		return false;
+	return base::run_alone("SELECT FROM _timescaledb_catalog.hypertable h "
+						   "JOIN pg_catalog.pg_namespace n ON n.nspname = h.schema_name "
+						   "JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid "
+						   "AND c.relname = h.table_name WHERE c.oid = $1",
+						   {base::oid_value(relid)}) > 0;
+}
+
+Role
+become_owner(Oid owner)
+{
+	Role role;
+
+	GetUserIdAndSecContext(&role.user, &role.context);
+	SetUserIdAndSecContext(owner, role.context | SECURITY_RESTRICTED_OPERATION);
+	return role;
+}
+
+void
+restore_role(const Role &role)
+{
+	SetUserIdAndSecContext(role.user, role.context);
+}
+
+} // namespace target

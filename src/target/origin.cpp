@@ -1,0 +1,60 @@
+/*
+ * target/origin.cpp
+ *
+ * See origin.hpp.
+ */
+#include "target/origin.hpp"
+
+#include "base/compat.hpp"
+
+namespace target
+{
+
+bool
+read_origin(const char *name, wire::Lsn *position)
+{
+	RepOriginId id = replorigin_by_name((char *) name, true);
+
+	if (id == InvalidRepOriginId)
+		return false;
+	*position = replorigin_get_progress(id, true);
+	return true;
+}
+
+void
+create_origin(const char *name, wire::Lsn position)
+{
+	RepOriginId id = replorigin_by_name((char *) name, true);
+
+	if (id == InvalidRepOriginId)
+		id = replorigin_create((char *) name);
+	replorigin_advance(id, position, InvalidXLogRecPtr, true, true);
+	/* the record of the advance must not be younger than what it allows us to confirm */
+	XLogFlush(GetXLogInsertRecPtr());
+}
+
+void
+drop_origin(const char *name)
+{
+	replorigin_drop_by_name((char *) name, true, false);
+}
+
+wire::Lsn
+use_origin(const char *name)
+{
+	RepOriginId id = replorigin_by_name((char *) name, false);
+
+	base::setup_origin_session(id);
+	replorigin_session_origin = id;
+	return replorigin_session_get_progress(false);
+}
+
+void
+set_commit_position(wire::Lsn position, TimestampTz at)
+{
+	(void) GetCurrentTransactionId();
+	replorigin_session_origin_lsn = position;
+	replorigin_session_origin_timestamp = at;
+}
+
+} // namespace target

@@ -1,0 +1,356 @@
+/*
+ * target/relation.cpp
+ *
+ * Opening a target table.  See relation.hpp.
+ */
+#include "target/relation.hpp"
+
+#include "base/sql.hpp"
+
+#include <string_view>
+
+namespace target
+{
+namespace
+{
+
+char *
+equality_operator(Oid type, bool *is_hashable)
+{
+	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_EQ_OPR | TYPECACHE_HASH_PROC);
+
+	*is_hashable = OidIsValid(entry->hash_proc);
+	if (!OidIsValid(entry->eq_opr))
+		return nullptr;
+
+	HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(entry->eq_opr));
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", entry->eq_opr);
+	Form_pg_operator form = (Form_pg_operator) GETSTRUCT(tuple);
+	char *text_form =
+		psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)),
+				 NameStr(form->oprname));
+
+	ReleaseSysCache(tuple);
+	return text_form;
+}
+
+void
+fill_column(TargetColumn *column, Form_pg_attribute attribute)
+{
+	Oid function;
+
+	column->name = pstrdup(NameStr(attribute->attname));
+	column->number = attribute->attnum;
+	column->type = attribute->atttypid;
+	column->modifier = attribute->atttypmod;
+	column->collation = attribute->attcollation;
+	column->is_always_identity = attribute->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
+	getTypeInputInfo(attribute->atttypid, &function, &column->io_parameter);
+	fmgr_info(function, &column->input);
+
+	HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(attribute->atttypid));
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", attribute->atttypid);
+	Oid receive = ((Form_pg_type) GETSTRUCT(tuple))->typreceive;
+
+	ReleaseSysCache(tuple);
+	column->has_receive = OidIsValid(receive);
+	if (column->has_receive)
+		fmgr_info(receive, &column->receive);
+	column->equality = equality_operator(getBaseType(attribute->atttypid), &column->is_hashable);
+}
+
+int
+find_attribute(TupleDesc shape, const char *name)
+{
+	for (int i = 0; i < shape->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(shape, i);
+
+		if (!attribute->attisdropped && !attribute->attgenerated &&
+			strcmp(NameStr(attribute->attname), name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+void
+map_columns(TargetRelation *it, Relation rel, const RelationSpec &spec)
+{
+	TupleDesc shape = RelationGetDescr(rel);
+	StringInfoData missing;
+	int nmissing = 0;
+	Bitmapset *mapped = nullptr;
+
+	initStringInfo(&missing);
+	it->ncolumns = spec.ncolumns;
+	it->columns = (TargetColumn *) palloc0(sizeof(TargetColumn) * (spec.ncolumns + 1));
+	for (int i = 0; i < spec.ncolumns; i++)
+	{
+		int found = find_attribute(shape, spec.columns[i]);
+
+		if (found < 0)
+		{
+			appendStringInfo(&missing, "%s\"%s\"", nmissing++ ? ", " : "", spec.columns[i]);
+			continue;
+		}
+		fill_column(&it->columns[i], TupleDescAttr(shape, found));
+		mapped = bms_add_member(mapped, found);
+	}
+	if (nmissing > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("target table \"%s.%s\" is missing replicated column%s: %s", it->schema,
+						it->name, nmissing > 1 ? "s" : "", missing.data),
+				 errhint("Add the column with ALTER TABLE, as a column that is not generated, then "
+						 "call livesync.retry_table().")));
+	for (int i = 0; i < shape->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(shape, i);
+
+		if (!attribute->attisdropped && !attribute->attgenerated && !bms_is_member(i, mapped))
+			it->has_extra_columns = true;
+	}
+}
+
+int
+column_index(const TargetRelation *it, AttrNumber number)
+{
+	for (int i = 0; i < it->ncolumns; i++)
+		if (it->columns[i].number == number)
+			return i;
+	return -1;
+}
+
+/* Enforced at once, over plain columns, for all rows: the only kind that ON CONFLICT can rely on. */
+bool
+is_full_unique(Form_pg_index index, HeapTuple tuple)
+{
+	return index->indisunique && index->indimmediate && index->indisvalid && index->indisready &&
+		heap_attisnull(tuple, Anum_pg_index_indpred, nullptr) &&
+		heap_attisnull(tuple, Anum_pg_index_indexprs, nullptr);
+}
+
+bool
+covers_exactly(const TargetRelation *it, Form_pg_index index, int nkeys, const uint16 *keys)
+{
+	if (index->indnkeyatts != nkeys)
+		return false;
+	for (int k = 0; k < nkeys; k++)
+	{
+		bool found = false;
+
+		for (int i = 0; i < index->indnkeyatts; i++)
+			found |= index->indkey.values[i] == it->columns[keys[k]].number;
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+/* Columns of a unique index of the target over NOT NULL columns that the source sends: with FULL they find the row. */
+bool
+take_keys_of_index(TargetRelation *it, Relation rel, Form_pg_index index)
+{
+	int nkeys = index->indnkeyatts;
+	uint16 *keys = (uint16 *) palloc(sizeof(uint16) * nkeys);
+
+	for (int i = 0; i < nkeys; i++)
+	{
+		AttrNumber number = index->indkey.values[i];
+		int found = number > 0 ? column_index(it, number) : -1;
+
+		if (found < 0 || !TupleDescAttr(RelationGetDescr(rel), number - 1)->attnotnull)
+			return false;
+		keys[i] = (uint16) found;
+	}
+	it->nkeys = nkeys;
+	it->keys = keys;
+	return true;
+}
+
+using IndexVisitor = void (*)(TargetRelation *it, Relation rel, Form_pg_index index,
+							  HeapTuple tuple);
+
+void
+visit_indexes(TargetRelation *it, Relation rel, IndexVisitor visit)
+{
+	List *indexes = RelationGetIndexList(rel);
+	ListCell *cell;
+
+	foreach (cell, indexes)
+	{
+		HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(cell)));
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		visit(it, rel, (Form_pg_index) GETSTRUCT(tuple), tuple);
+		ReleaseSysCache(tuple);
+	}
+	list_free(indexes);
+}
+
+void
+choose_keys(TargetRelation *it, Relation rel, const RelationSpec &spec)
+{
+	it->keys = (uint16 *) palloc0(sizeof(uint16) * (spec.ncolumns + 1));
+	if (!spec.is_full)
+	{
+		for (int i = 0; i < spec.ncolumns; i++)
+			if (spec.is_key[i])
+				it->keys[it->nkeys++] = (uint16) i;
+		return;
+	}
+	for (int k = 0; k < spec.nfallback_keys; k++)
+		for (int i = 0; i < spec.ncolumns; i++)
+			if (strcmp(spec.columns[i], spec.fallback_keys[k]) == 0)
+				it->keys[it->nkeys++] = (uint16) i;
+	if (it->nkeys < spec.nfallback_keys)
+		it->nkeys = 0;
+	if (it->nkeys == 0)
+		visit_indexes(it, rel, [](TargetRelation *me, Relation r, Form_pg_index index,
+								  HeapTuple tuple) {
+			if (me->nkeys == 0 && is_full_unique(index, tuple))
+				(void) take_keys_of_index(me, r, index);
+		});
+}
+
+void
+judge_indexes(TargetRelation *it, Relation rel)
+{
+	visit_indexes(it, rel, [](TargetRelation *me, Relation, Form_pg_index index, HeapTuple tuple) {
+		bool is_key =
+			me->nkeys > 0 && is_full_unique(index, tuple) && covers_exactly(me, index, me->nkeys, me->keys);
+
+		if (is_key)
+			me->has_key_index = true;
+		else if (index->indisunique || index->indisexclusion)
+			me->has_other_unique = true;
+		if (index->indisvalid && heap_attisnull(tuple, Anum_pg_index_indpred, nullptr))
+			for (int k = 0; k < me->nkeys; k++)
+				if (index->indkey.values[0] == me->columns[me->keys[k]].number)
+					me->has_index = true;
+	});
+}
+
+bool
+fires_triggers(Relation rel)
+{
+	TriggerDesc *triggers = rel->trigdesc;
+
+	if (triggers == nullptr)
+		return false;
+	for (int i = 0; i < triggers->numtriggers; i++)
+	{
+		char enabled = triggers->triggers[i].tgenabled;
+
+		if (enabled == TRIGGER_FIRES_ALWAYS || enabled == TRIGGER_FIRES_ON_REPLICA)
+			return true;
+	}
+	return false;
+}
+
+/* c0 … for the new values, k0 … for the values that find the row (all columns when there is no key). */
+TupleDesc
+make_row_shape(const TargetRelation *it)
+{
+	int nfind = it->nkeys > 0 ? it->nkeys : it->ncolumns;
+	TupleDesc shape = CreateTemplateTupleDesc(it->ncolumns + nfind);
+
+	for (int i = 0; i < it->ncolumns + nfind; i++)
+	{
+		bool is_new = i < it->ncolumns;
+		int index = is_new ? i : it->nkeys > 0 ? it->keys[i - it->ncolumns] : i - it->ncolumns;
+		const TargetColumn &column = it->columns[index];
+		char name[NAMEDATALEN];
+
+		snprintf(name, sizeof(name), "%c%d", is_new ? 'c' : 'k', is_new ? i : i - it->ncolumns);
+		TupleDescInitEntry(shape, (AttrNumber) (i + 1), name, column.type, column.modifier, 0);
+		TupleDescInitEntryCollation(shape, (AttrNumber) (i + 1), column.collation);
+	}
+	return shape;
+}
+
+void
+check_writable(Relation rel, const TargetRelation *it)
+{
+	if (rel->rd_rel->relkind != RELKIND_RELATION &&
+		rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("target \"%s.%s\" is not a table", it->schema, it->name),
+						errdetail("Changes can be applied to tables and partitioned tables only."),
+						errhint("Give the table another target.")));
+
+	Role role = become_owner(it->owner);
+	bool restricted = check_enable_rls(it->relid, InvalidOid, true) == RLS_ENABLED;
+
+	restore_role(role);
+	if (restricted)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("target table \"%s.%s\" has row-level security that its owner must obey",
+						it->schema, it->name),
+				 errhint("Use ALTER TABLE ... NO FORCE ROW LEVEL SECURITY.")));
+}
+
+void
+fill(TargetRelation *it, Relation rel, const RelationSpec &spec)
+{
+	bool has_children = rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_rel->relhassubclass;
+
+	it->relid = RelationGetRelid(rel);
+	it->owner = rel->rd_rel->relowner;
+	it->kind = rel->rd_rel->relkind;
+	it->insert_name = quote_qualified_identifier(it->schema, it->name);
+	it->sql_name =
+		has_children && !is_hypertable(it->relid) ? psprintf("ONLY %s", it->insert_name) : it->insert_name;
+	check_writable(rel, it);
+	map_columns(it, rel, spec);
+	choose_keys(it, rel, spec);
+	judge_indexes(it, rel);
+	it->fires_triggers = fires_triggers(rel);
+	it->row_shape = make_row_shape(it);
+}
+
+} // namespace
+
+TargetRelation *
+open_target(const RelationSpec &spec, MemoryContext parent)
+{
+	Oid namespace_oid = get_namespace_oid(spec.schema, true);
+	Oid relid = OidIsValid(namespace_oid) ? get_relname_relid(spec.name, namespace_oid) : InvalidOid;
+
+	if (!OidIsValid(relid))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("target table \"%s.%s\" does not exist", spec.schema, spec.name),
+						errhint("Create it, then call livesync.retry_table().")));
+
+	Relation rel = relation_open(relid, AccessShareLock);
+	/* under the transaction's memory until all went well: an error must leave nothing behind */
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "livesync target", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	TargetRelation *it = (TargetRelation *) palloc0(sizeof(TargetRelation));
+
+	it->context = context;
+	it->schema = pstrdup(spec.schema);
+	it->name = pstrdup(spec.name);
+	fill(it, rel, spec);
+	MemoryContextSwitchTo(old);
+	relation_close(rel, NoLock);
+	MemoryContextSetParent(context, parent);
+	return it;
+}
+
+void
+close_target(TargetRelation *relation)
+{
+	for (SavedStatement *it = relation->statements; it != nullptr; it = it->next)
+		SPI_freeplan(it->plan);
+	MemoryContextDelete(relation->context);
+}
+
+} // namespace target

@@ -1,0 +1,114 @@
+/*
+ * target/relation.hpp
+ *
+ * A target table as the writer needs it: which of its columns a message's values go to, which columns find a row,
+ * and what stands in the way of writing sets.
+ *
+ * In: what a Relation message (or the catalog) says of the source's columns, and a target name.  Out: a TargetRelation
+ * in a memory context of its own, which also owns the saved plans.  It is opened anew when the relation cache says that
+ * the table changed.
+ *
+ * Must not know: where changes come from, what state the table is in.
+ *
+ * Surprising: a unique index counts as the key's only if its columns *are* the identity and it is enforced at once;
+ * a deferrable one is not enforced at all in replica role.
+ */
+#pragma once
+
+#include "base/pg.hpp"
+
+#include <span>
+
+namespace target
+{
+
+struct TargetColumn
+{
+	char *name;
+	AttrNumber number;
+	Oid type;
+	int32 modifier;
+	Oid collation;
+	bool is_always_identity; /* cannot be SET */
+	FmgrInfo input;
+	FmgrInfo receive;
+	bool has_receive;
+	Oid io_parameter;
+	char *equality; /* "OPERATOR(schema.=)", or nullptr when the type has none */
+	bool is_hashable;
+};
+
+constexpr int kStatementKinds = 8;
+
+struct SavedStatement
+{
+	Bitmapset *unchanged; /* of the statement: source columns left out */
+	int kind;
+	SPIPlanPtr plan;
+	SavedStatement *next;
+};
+
+struct TargetRelation
+{
+	MemoryContext context;
+	Oid relid;
+	Oid owner;
+	char *schema;
+	char *name;
+	char *sql_name; /* quoted, with ONLY where children must be left alone */
+	char *insert_name; /* quoted */
+	char kind; /* relkind */
+	int ncolumns;
+	TargetColumn *columns; /* by the source's column order */
+	int nkeys;			   /* 0: rows are found by all columns */
+	uint16 *keys;		   /* indexes into columns */
+	bool has_key_index;	   /* a unique index whose columns are the keys, usable by ON CONFLICT */
+	bool has_index;		   /* some index begins with a key column */
+	bool has_other_unique; /* unique or exclusion constraints besides the key's */
+	bool has_extra_columns; /* columns that the source does not have */
+	bool fires_triggers;   /* ENABLE ALWAYS or REPLICA: one by one, in order */
+	TupleDesc row_shape;   /* c0 … cn, then k0 … km (or o0 … on): what the writer's statements read */
+	SavedStatement *statements;
+};
+
+/* What is known of the source's side. */
+struct RelationSpec
+{
+	const char *schema; /* of the target */
+	const char *name;
+	int ncolumns;
+	const char *const *columns; /* the source's, in message order */
+	const bool *is_key;			/* of the replica identity; all true with FULL */
+	bool is_full;				/* REPLICA IDENTITY FULL */
+	int nfallback_keys;			/* with FULL: columns of the source's primary key */
+	const char *const *fallback_keys;
+};
+
+/* ERROR with detail and hint when the table is missing or cannot be written. */
+TargetRelation *open_target(const RelationSpec &spec, MemoryContext parent);
+void close_target(TargetRelation *relation);
+
+/* Has the definition of any table changed since the last call for this counter? */
+uint64 definition_changes();
+void watch_definitions(); /* once per process */
+
+/* Does the table hold no row? */
+bool is_empty(const char *schema, const char *name);
+bool table_exists(const char *schema, const char *name);
+/* TRUNCATE, or DELETE where a foreign key forbids it, as the owner. */
+void empty_table(const char *schema, const char *name);
+bool is_hypertable(Oid relid);
+
+/*
+ * Run as the table's owner in a security-restricted operation, so that default expressions and triggers of the table
+ * cannot do more than the owner may.
+ */
+struct Role
+{
+	Oid user;
+	int context;
+};
+Role become_owner(Oid owner);
+void restore_role(const Role &role);
+
+} // namespace target

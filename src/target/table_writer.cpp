@@ -1,0 +1,273 @@
+/*
+ * target/table_writer.cpp
+ *
+ * See table_writer.hpp.
+ */
+#include "target/table_writer.hpp"
+
+#include "target/statement_text.hpp"
+
+
+namespace target
+{
+namespace
+{
+
+/* What a statement is saved under: Statement, or one of the two for tables without a key. */
+enum StatementKind
+{
+	kDeleteEqual = 100,
+	kUpdateEqual,
+};
+
+/* Says which column a value did not fit, without the value. */
+struct ConversionContext
+{
+	const TargetRelation *relation;
+	int column;
+};
+
+void
+describe_conversion(void *argument)
+{
+	ConversionContext *at = (ConversionContext *) argument;
+
+	if (at->column >= 0)
+		errcontext("value of column \"%s\" of target table \"%s.%s\"",
+				   at->relation->columns[at->column].name, at->relation->schema, at->relation->name);
+}
+
+/* A NUL-terminated copy, or a StringInfo for binary values; in the current (per-row) context. */
+Datum
+to_datum(TargetColumn *column, const wire::Value &value)
+{
+	if (value.kind == wire::ValueKind::text)
+	{
+		char *text_form = (char *) palloc(value.bytes.size() + 1);
+
+		memcpy(text_form, value.bytes.data(), value.bytes.size());
+		text_form[value.bytes.size()] = '\0';
+		return InputFunctionCall(&column->input, text_form, column->io_parameter, column->modifier);
+	}
+	if (!column->has_receive)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
+						errmsg("no binary input function available for type %s",
+							   format_type_be(column->type))));
+
+	StringInfoData bytes;
+
+	initStringInfo(&bytes);
+	appendBinaryStringInfo(&bytes, value.bytes.data(), (int) value.bytes.size());
+	return ReceiveFunctionCall(&column->receive, &bytes, column->io_parameter, column->modifier);
+}
+
+void
+fill_row(TargetRelation *relation, const WriteRow &row, Datum *datums, bool *nulls,
+		 ConversionContext *at)
+{
+	int nfind = relation->row_shape->natts - relation->ncolumns;
+
+	memset(nulls, true, sizeof(bool) * relation->row_shape->natts);
+	if (row.values != nullptr)
+		for (int i = 0; i < relation->ncolumns; i++)
+		{
+			wire::ValueKind kind = row.values[i].kind;
+
+			if (kind == wire::ValueKind::null || kind == wire::ValueKind::unchanged)
+				continue;
+			at->column = i;
+			datums[i] = to_datum(&relation->columns[i], row.values[i]);
+			nulls[i] = false;
+		}
+	if (row.find != nullptr)
+		for (int k = 0; k < nfind; k++)
+		{
+			int index = relation->nkeys > 0 ? relation->keys[k] : k;
+			wire::ValueKind kind = row.find[k].kind;
+
+			if (kind == wire::ValueKind::null || kind == wire::ValueKind::unchanged)
+				continue;
+			at->column = index;
+			datums[relation->ncolumns + k] = to_datum(&relation->columns[index], row.find[k]);
+			nulls[relation->ncolumns + k] = false;
+		}
+	at->column = -1;
+}
+
+Tuplestorestate *
+store_rows(TargetRelation *relation, const WriteRow *rows, size_t count)
+{
+	int width = relation->row_shape->natts;
+	Datum *datums = (Datum *) palloc0(sizeof(Datum) * (width + 1));
+	bool *nulls = (bool *) palloc(sizeof(bool) * (width + 1));
+	Tuplestorestate *store = tuplestore_begin_heap(true, false, work_mem);
+	MemoryContext per_row =
+		AllocSetContextCreate(CurrentMemoryContext, "livesync row", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(per_row);
+	ConversionContext at{relation, -1};
+	ErrorContextCallback callback;
+
+	callback.callback = describe_conversion;
+	callback.arg = &at;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	for (size_t i = 0; i < count; i++)
+	{
+		fill_row(relation, rows[i], datums, nulls, &at);
+		tuplestore_putvalues(store, relation->row_shape, datums, nulls);
+		MemoryContextReset(per_row);
+	}
+	error_context_stack = callback.previous;
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(per_row);
+	return store;
+}
+
+char *
+statement_text(const TargetRelation *relation, int kind, const Bitmapset *unchanged)
+{
+	if (kind == kDeleteEqual)
+		return delete_equal_text(relation);
+	if (kind == kUpdateEqual)
+		return update_equal_text(relation, unchanged);
+	switch ((Statement) kind)
+	{
+		case Statement::del:
+			return delete_text(relation);
+		case Statement::update:
+			return update_text(relation, unchanged, false);
+		case Statement::move:
+			return update_text(relation, unchanged, true);
+		case Statement::insert:
+			return insert_text(relation, false);
+		case Statement::upsert:
+			return insert_text(relation, true);
+		case Statement::exists:
+			return exists_text(relation);
+	}
+	elog(ERROR, "unknown kind of statement");
+}
+
+SPIPlanPtr
+saved_plan(TargetRelation *relation, int kind, const Bitmapset *unchanged)
+{
+	for (SavedStatement *it = relation->statements; it != nullptr; it = it->next)
+		if (it->kind == kind && bms_equal(it->unchanged, unchanged))
+			return it->plan;
+
+	SPIPlanPtr plan = SPI_prepare(statement_text(relation, kind, unchanged), 0, nullptr);
+
+	if (plan == nullptr)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	if (SPI_keepplan(plan) != 0)
+		elog(ERROR, "SPI_keepplan failed");
+
+	MemoryContext old = MemoryContextSwitchTo(relation->context);
+	SavedStatement *saved = (SavedStatement *) palloc0(sizeof(SavedStatement));
+
+	saved->kind = kind;
+	saved->unchanged = bms_copy(unchanged);
+	saved->plan = plan;
+	saved->next = relation->statements;
+	relation->statements = saved;
+	MemoryContextSwitchTo(old);
+	return plan;
+}
+
+void
+register_store(TargetRelation *relation, Tuplestorestate *store, size_t count)
+{
+	EphemeralNamedRelation entry =
+		(EphemeralNamedRelation) palloc0(sizeof(EphemeralNamedRelationData));
+
+	entry->md.name = pstrdup(kBatchName);
+	entry->md.reliddesc = InvalidOid;
+	entry->md.tupdesc = relation->row_shape;
+	entry->md.enrtype = ENR_NAMED_TUPLESTORE;
+	entry->md.enrtuples = (double) count;
+	entry->reldata = store;
+	if (SPI_register_relation(entry) != SPI_OK_REL_REGISTER)
+		elog(ERROR, "SPI_register_relation failed");
+}
+
+/*
+ * Where an index leads to the rows, nothing else may be planned: the estimates of a batch say little,
+ * and a sequential scan of a big table for ten rows would be a disaster.
+ */
+void
+steer_planner(const TargetRelation *relation)
+{
+	const char *joins = relation->has_index ? "off" : "on";
+
+	for (const char *name : {"enable_seqscan", "enable_hashjoin", "enable_mergejoin"})
+		(void) set_config_option(name, joins, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+								 false);
+}
+
+uint64
+run(TargetRelation *relation, int kind, const Bitmapset *unchanged, const WriteRow *rows,
+	size_t count)
+{
+	if (count == 0)
+		return 0;
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+
+	int settings = NewGUCNestLevel();
+	Tuplestorestate *store = store_rows(relation, rows, count);
+
+	register_store(relation, store, count);
+	steer_planner(relation);
+	SPIPlanPtr plan = saved_plan(relation, kind, unchanged);
+	int result = SPI_execute_plan(plan, nullptr, nullptr, false, 0);
+
+	if (result < 0)
+		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(result));
+	uint64 processed = SPI_processed;
+
+	AtEOXact_GUC(true, settings);
+	tuplestore_end(store);
+	SPI_finish();
+	return processed;
+}
+
+} // namespace
+
+uint64
+write_rows(TargetRelation *relation, Statement statement, const Bitmapset *unchanged,
+		   const WriteRow *rows, size_t count)
+{
+	return run(relation, (int) statement, unchanged, rows, count);
+}
+
+uint64
+delete_equal_rows(TargetRelation *relation, const WriteRow *rows, size_t count)
+{
+	return run(relation, kDeleteEqual, nullptr, rows, count);
+}
+
+uint64
+update_equal_rows(TargetRelation *relation, const Bitmapset *unchanged, const WriteRow *rows,
+				  size_t count)
+{
+	return run(relation, kUpdateEqual, unchanged, rows, count);
+}
+
+void
+register_batch(TargetRelation *relation, const WriteRow *rows, size_t count)
+{
+	register_store(relation, store_rows(relation, rows, count), count);
+}
+
+Bitmapset *
+unchanged_columns(const TargetRelation *relation, const wire::Value *values)
+{
+	Bitmapset *unchanged = nullptr;
+
+	for (int i = 0; i < relation->ncolumns; i++)
+		if (values[i].kind == wire::ValueKind::unchanged)
+			unchanged = bms_add_member(unchanged, i);
+	return unchanged;
+}
+
+} // namespace target

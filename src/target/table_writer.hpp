@@ -1,0 +1,56 @@
+/*
+ * target/table_writer.hpp
+ *
+ * Writes sets of rows to a target table: each call is one statement over a tuplestore that the
+ * statement reads as an ephemeral named relation, as triggers read their transition tables.  So
+ * values keep their exact types and a set costs one plan, saved for each kind and set of columns.
+ *
+ * In: rows as wire values in the source's column order.  Out: how many rows were written.  Runs
+ * inside whatever (sub)transaction and role the caller has.
+ *
+ * Must not know: folding, conflicts, states.
+ *
+ * Surprising: text values are turned into datums here, not when they are received: a value that
+ * another one overwrites within its batch is never parsed.
+ */
+#pragma once
+
+#include "target/relation.hpp"
+#include "wire/pgoutput.hpp"
+
+namespace target
+{
+
+/* One row to write. `find` are the values that find it, in the order of TargetRelation::keys. */
+struct WriteRow
+{
+	const wire::Value *values; /* nullptr for deletes */
+	const wire::Value *find;   /* nullptr for inserts */
+};
+
+enum class Statement
+{
+	del,	/* rows found */
+	update, /* rows found, where the key stays */
+	move,	/* rows found; the key columns are written too */
+	insert,
+	upsert, /* insert, or update the row with the same key: needs has_key_index */
+	exists, /* counts the rows found, changes nothing */
+};
+
+/* unchanged: columns (of the source's order) that the statement leaves as they are; nullptr: none. */
+uint64 write_rows(TargetRelation *relation, Statement statement, const Bitmapset *unchanged,
+				  const WriteRow *rows, size_t count);
+
+/* Tables without a key: each row of `rows` takes one row of the target that is equal in all columns. */
+uint64 delete_equal_rows(TargetRelation *relation, const WriteRow *rows, size_t count);
+uint64 update_equal_rows(TargetRelation *relation, const Bitmapset *unchanged, const WriteRow *rows,
+						 size_t count);
+
+/* For other statements over rows: make them visible as livesync_batch, inside an SPI connection. */
+void register_batch(TargetRelation *relation, const WriteRow *rows, size_t count);
+
+/* The columns that are unchanged in a row, or nullptr when there are none. */
+Bitmapset *unchanged_columns(const TargetRelation *relation, const wire::Value *values);
+
+} // namespace target

@@ -1,0 +1,383 @@
+/*
+ * worker/commit.cpp
+ *
+ * The batch and the local transaction.  See connector.hpp.
+ *
+ *   change ─► arena ─► (full, or end of a source transaction) ─► apply ─┐
+ *   change ─► spool segment ────────────────────────────────────────────┼─► commit, which advances the origin
+ *   counters ───────────────────────────────────────────────────────────┘
+ *
+ * A big source transaction is applied in slices, within one local transaction: it is visible whole or not at all.
+ */
+#include "worker/connector.hpp"
+
+#include "base/compat.hpp"
+#include "base/failpoint.hpp"
+#include "base/settings.hpp"
+#include "base/subtransaction.hpp"
+#include "state/spool.hpp"
+#include "target/origin.hpp"
+#include "worker/registry.hpp"
+
+namespace worker
+{
+namespace
+{
+
+constexpr int kSegmentBytes = 256 * 1024;
+constexpr int64 kStatsEveryMs = 500;
+constexpr int64 kOriginEveryMs = 1000;
+
+wire::Tuple
+copy_tuple(MemoryContext arena, const wire::Tuple &tuple)
+{
+	if (!tuple.is_present())
+		return tuple;
+	char *body = (char *) MemoryContextAllocHuge(arena, tuple.size + 1);
+
+	memcpy(body, tuple.body, tuple.size);
+	return wire::Tuple{body, tuple.size, tuple.columns};
+}
+
+void
+write_spool(Route *route)
+{
+	const state::SyncedTable *table = route->table;
+
+	if (route->spool == nullptr || route->spool_changes == 0)
+		return;
+	/* one transaction may write any number of segments */
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "livesync segment", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	if (route->last_segment < 0)
+		route->last_segment = state::last_segment(table->id, table->generation);
+	state::write_segment(table->id, table->generation, ++route->last_segment, route->spool_changes,
+						 route->spool);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	resetStringInfo(route->spool);
+	route->spool_changes = 0;
+}
+
+void
+write_all_spools(ConnectorWorker *worker)
+{
+	HASH_SEQ_STATUS scan;
+	Route *route;
+
+	hash_seq_init(&scan, worker->routes->by_relid);
+	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
+		write_spool(route);
+}
+
+void
+write_stats(ConnectorWorker *worker, TimestampTz now, bool has_to)
+{
+	HASH_SEQ_STATUS scan;
+	Route *route;
+
+	if (!has_to && !TimestampDifferenceExceeds(worker->stats_at, now, kStatsEveryMs))
+		return;
+	worker->stats_at = now;
+	hash_seq_init(&scan, worker->routes->by_relid);
+	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
+		if (route->has_stats)
+		{
+			state::add_stats(route->table->id, route->stats);
+			route->stats = {};
+			route->has_stats = false;
+		}
+}
+
+void
+add_counts(Route *route, const target::ApplyCounts &counts)
+{
+	route->stats.inserts += counts.inserts;
+	route->stats.updates += counts.updates;
+	route->stats.deletes += counts.deletes;
+	route->stats.insert_exists += counts.insert_exists;
+	route->stats.update_missing += counts.update_missing;
+	route->stats.delete_missing += counts.delete_missing;
+	route->stats.batches += counts.batches;
+	route->stats.replayed_batches += counts.replayed_batches;
+	route->has_stats = true;
+	if (counts.insert_exists + counts.update_missing + counts.delete_missing > 0)
+		ereport(LOG,
+				(errmsg("conflicts in table \"%s\": " INT64_FORMAT " insert_exists, " INT64_FORMAT
+						" update_missing, " INT64_FORMAT " delete_missing",
+						route->name, counts.insert_exists, counts.update_missing,
+						counts.delete_missing),
+				 errdetail("The source's row was kept.")));
+}
+
+void
+remember_mark(ConnectorWorker *worker, wire::Lsn remote, XLogRecPtr local)
+{
+	if (worker->nmarks == kFlushMarks)
+	{
+		/* fold the newest two: confirming later is always right */
+		FlushMark &newest = worker->marks[(worker->first_mark + worker->nmarks - 1) % kFlushMarks];
+
+		newest = FlushMark{remote, local};
+		return;
+	}
+	worker->marks[(worker->first_mark + worker->nmarks++) % kFlushMarks] = FlushMark{remote, local};
+}
+
+void
+show_positions(const ConnectorWorker *worker)
+{
+	ConnectorEntry *entry = my_entry();
+
+	entry->received = worker->received;
+	entry->applied = worker->applied;
+	entry->flushed = worker->confirmed;
+	entry->source = Max(entry->source, worker->received);
+	entry->applied_at = GetCurrentTimestamp();
+}
+
+struct OpenTarget
+{
+	Route *route;
+	const StreamRelation *relation;
+};
+
+void
+open_target_of(void *argument)
+{
+	OpenTarget *it = (OpenTarget *) argument;
+
+	(void) open_route_target(it->route, it->relation);
+}
+
+} // namespace
+
+target::TargetRelation *
+ensure_target(ConnectorWorker *worker, Route *route)
+{
+	OpenTarget it{route, find_relation(worker->routes, route->relid)};
+	const StreamRelation *relation = it.relation;
+
+	begin_local(worker);
+	if (relation == nullptr)
+		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
+						errmsg("the source sent changes of table \"%s\" without describing it",
+							   route->name)));
+	if (route->target != nullptr && route->target_version == relation->version &&
+		route->target_changes == target::definition_changes())
+		return route->target;
+
+	ErrorData *error = base::run_in_subtransaction(open_target_of, &it);
+
+	if (error != nullptr)
+		fail_table(worker, route, error, worker->commit_lsn);
+	return route->target;
+}
+
+bool
+is_at_boundary(const ConnectorWorker *worker)
+{
+	return !worker->in_source_transaction && !worker->in_local_transaction &&
+		worker->batch_changes == 0;
+}
+
+void
+begin_local(ConnectorWorker *worker)
+{
+	if (worker->in_local_transaction)
+		return;
+	StartTransactionCommand();
+	worker->in_local_transaction = true;
+}
+
+void
+add_change(ConnectorWorker *worker, Route *route, const wire::Message &message)
+{
+	target::PendingChange *change =
+		(target::PendingChange *) MemoryContextAlloc(worker->arena, sizeof(target::PendingChange));
+
+	change->kind = message.kind;
+	change->old_kind = message.change.old_kind;
+	change->old_tuple = copy_tuple(worker->arena, message.change.old_tuple);
+	change->new_tuple = copy_tuple(worker->arena, message.change.new_tuple);
+	change->lsn = worker->commit_lsn;
+	change->xid = worker->xid;
+	change->next = nullptr;
+	if (route->last != nullptr)
+		route->last->next = change;
+	else
+		route->first = change;
+	route->last = change;
+	if (worker->batch_changes++ == 0)
+		worker->batch_began = GetCurrentTimestamp();
+	worker->batch_bytes +=
+		sizeof(target::PendingChange) + change->old_tuple.size + change->new_tuple.size;
+}
+
+void
+spool_change(ConnectorWorker *worker, Route *route, std::string_view raw, int changes)
+{
+	const StreamRelation *relation = find_relation(worker->routes, route->relid);
+	wire::Lsn lsn = worker->commit_lsn;
+
+	begin_local(worker);
+	if (route->spool == nullptr)
+	{
+		MemoryContext old = MemoryContextSwitchTo(worker->routes->context);
+
+		route->spool = makeStringInfo();
+		MemoryContextSwitchTo(old);
+	}
+	/* each segment can be read by itself */
+	if (route->spool->len == 0 && relation != nullptr)
+		state::append_entry(route->spool,
+							{worker->xid, lsn, {relation->message, relation->message_size}});
+	state::append_entry(route->spool, {worker->xid, lsn, raw});
+	route->spool_changes += changes;
+	if (route->spool->len >= kSegmentBytes)
+		write_spool(route);
+}
+
+void
+flush_route(ConnectorWorker *worker, Route *route)
+{
+	target::ApplyCounts counts{};
+	target::ApplyFailure failure;
+
+	if (route->first == nullptr)
+		return;
+	begin_local(worker);
+
+	target::TargetRelation *target = ensure_target(worker, route);
+
+	if (!target::apply_changes(target, route->first, &counts, &failure))
+		fail_table(worker, route, failure.error, failure.lsn);
+	add_counts(route, counts);
+	route->first = route->last = nullptr;
+}
+
+void
+flush_batch(ConnectorWorker *worker)
+{
+	HASH_SEQ_STATUS scan;
+	Route *route;
+
+	if (worker->batch_changes == 0)
+		return;
+	hash_seq_init(&scan, worker->routes->by_relid);
+	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
+		flush_route(worker, route);
+	MemoryContextReset(worker->arena);
+	worker->batch_changes = 0;
+	worker->batch_bytes = 0;
+}
+
+void
+truncate_routes(ConnectorWorker *worker, Route **routes, int count, bool restart_identity)
+{
+	target::TargetRelation **targets =
+		(target::TargetRelation **) palloc(sizeof(target::TargetRelation *) * (count + 1));
+
+	begin_local(worker);
+	for (int i = 0; i < count; i++)
+	{
+		targets[i] = ensure_target(worker, routes[i]);
+		routes[i]->stats.truncates++;
+		routes[i]->has_stats = true;
+	}
+	target::truncate_tables(targets, count, restart_identity);
+	pfree(targets);
+}
+
+bool
+is_batch_full(const ConnectorWorker *worker)
+{
+	return worker->batch_changes >= base::settings::batch_rows ||
+		worker->batch_bytes >= (size_t) base::settings::batch_kb * 1024;
+}
+
+bool
+is_batch_due(const ConnectorWorker *worker)
+{
+	return is_batch_full(worker) ||
+		(worker->batch_changes > 0 &&
+		 TimestampDifferenceExceeds(worker->batch_began, GetCurrentTimestamp(),
+									base::settings::batch_delay_ms));
+}
+
+void
+commit_local(ConnectorWorker *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	flush_batch(worker);
+	if (!worker->in_local_transaction)
+	{
+		/* nothing of it was for us: the position is taken over when idle */
+		worker->has_uncommitted = false;
+		worker->applied = Max(worker->applied, worker->end_lsn);
+		show_positions(worker);
+		return;
+	}
+	base::failpoint("spool_before_commit");
+	write_all_spools(worker);
+	write_stats(worker, now, false);
+	target::set_commit_position(worker->end_lsn, worker->commit_time);
+	base::failpoint("apply_before_commit");
+	CommitTransactionCommand();
+	worker->in_local_transaction = false;
+	worker->has_uncommitted = false;
+	base::failpoint("apply_after_commit");
+	worker->origin = Max(worker->origin, worker->end_lsn);
+	worker->applied = Max(worker->applied, worker->end_lsn);
+	remember_mark(worker, worker->end_lsn, XactLastCommitEnd);
+	show_positions(worker);
+}
+
+void
+advance_idle(ConnectorWorker *worker, wire::Lsn position, bool now)
+{
+	TimestampTz at = GetCurrentTimestamp();
+
+	worker->applied = Max(worker->applied, position);
+	show_positions(worker);
+
+	bool is_due =
+		now || TimestampDifferenceExceeds(worker->origin_advanced_at, at, kOriginEveryMs);
+	bool has_stats = false;
+	HASH_SEQ_STATUS scan;
+	Route *route;
+
+	hash_seq_init(&scan, worker->routes->by_relid);
+	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
+		has_stats |= route->has_stats;
+	if (!is_due || (worker->origin >= worker->applied && !has_stats))
+		return;
+
+	StartTransactionCommand();
+	write_stats(worker, at, true);
+	target::set_commit_position(worker->applied, at);
+	CommitTransactionCommand();
+	worker->origin = worker->applied;
+	worker->origin_advanced_at = at;
+	remember_mark(worker, worker->applied, XactLastCommitEnd);
+	if (now)
+		XLogFlush(XactLastCommitEnd);
+}
+
+void
+note_flushed(ConnectorWorker *worker)
+{
+	XLogRecPtr flushed = base::local_flush_position();
+
+	while (worker->nmarks > 0 && worker->marks[worker->first_mark].local <= flushed)
+	{
+		worker->confirmed = Max(worker->confirmed, worker->marks[worker->first_mark].remote);
+		worker->first_mark = (worker->first_mark + 1) % kFlushMarks;
+		worker->nmarks--;
+	}
+}
+
+} // namespace worker

@@ -1,0 +1,127 @@
+/*
+ * worker/connector.hpp
+ *
+ * The state of one connector worker, shared by the files that make it up:
+ *
+ *   connector_main    begins, loops, ends; errors
+ *   source_setup      slot, publication, origin, identity of the source
+ *   receive           stream → decoder → routes
+ *   commit            batches, spools, the local transaction and the position it proves
+ *   membership        publications → synced tables
+ *   schedule          starts copies, flips tables to streaming, keeps copy workers running
+ *
+ * The local transaction opens when the first thing must be written and closes at the end of a source transaction; in between
+ * only `commit` may end it.  Everything that is not applying runs at such an end, in transactions of its own.
+ */
+#pragma once
+
+#include "source/catalog.hpp"
+#include "source/stream.hpp"
+#include "state/connector.hpp"
+#include "worker/failure.hpp"
+#include "worker/routes.hpp"
+
+namespace worker
+{
+
+/* A commit here and the position of the source it applied: confirmed when it is flushed. */
+struct FlushMark
+{
+	wire::Lsn remote;
+	XLogRecPtr local;
+};
+
+constexpr int kFlushMarks = 1024;
+
+struct ConnectorWorker
+{
+	state::Connector *config;
+	MemoryContext config_context;
+
+	source::Connection *control;
+	source::Connection *stream_connection;
+	source::Stream *stream;
+	MemoryContext connection_context;
+
+	Routes *routes;
+
+	/* the source transaction being received */
+	bool in_source_transaction;
+	uint32 xid;
+	wire::Lsn commit_lsn; /* of it, from its Begin */
+
+	MemoryContext turn; /* of one turn of the loop, outside of transactions */
+
+	/* the batch: changes in an arena, not applied yet, and the local transaction they go to */
+	MemoryContext arena;
+	int batch_changes;
+	size_t batch_bytes;
+	TimestampTz batch_began;
+	bool in_local_transaction;
+	bool has_uncommitted; /* a whole source transaction waits for the local commit */
+	wire::Lsn end_lsn;	  /* of the last whole source transaction */
+	TimestampTz commit_time;
+
+	/* positions */
+	wire::Lsn received;
+	wire::Lsn applied;	 /* everything before it is applied here, perhaps not flushed */
+	wire::Lsn origin;	 /* what the origin says */
+	wire::Lsn confirmed; /* flushed here: the source may forget it */
+	FlushMark marks[kFlushMarks]; /* a ring */
+	int first_mark;
+	int nmarks;
+	TimestampTz feedback_at;
+	TimestampTz origin_advanced_at;
+
+	/* looks at the source */
+	bool is_polling;
+	uint32 polled_request;
+	TimestampTz poll_at;
+	TimestampTz stats_at;
+
+	/* tables */
+	bool tables_changed;  /* load the routes again */
+	TimestampTz tables_at;
+	bool needs_reconnect; /* the walsender must forget what it knows of publications */
+	wire::Lsn connected_at; /* position where this walsender began */
+};
+
+/* source_setup.cpp */
+void ensure_source(ConnectorWorker *worker);
+void open_stream(ConnectorWorker *worker);
+void close_stream(ConnectorWorker *worker);
+
+/* receive.cpp: true when something was received */
+bool receive_some(ConnectorWorker *worker);
+void send_position(ConnectorWorker *worker, bool now);
+
+/* commit.cpp */
+void begin_local(ConnectorWorker *worker);
+target::TargetRelation *ensure_target(ConnectorWorker *worker, Route *route);
+void add_change(ConnectorWorker *worker, Route *route, const wire::Message &message);
+void spool_change(ConnectorWorker *worker, Route *route, std::string_view raw, int changes);
+void flush_route(ConnectorWorker *worker, Route *route);
+void flush_batch(ConnectorWorker *worker);
+void truncate_routes(ConnectorWorker *worker, Route **routes, int count, bool restart_identity);
+void commit_local(ConnectorWorker *worker);
+bool is_batch_full(const ConnectorWorker *worker);
+bool is_batch_due(const ConnectorWorker *worker);
+bool is_at_boundary(const ConnectorWorker *worker);
+void advance_idle(ConnectorWorker *worker, wire::Lsn position, bool now);
+void note_flushed(ConnectorWorker *worker);
+
+/* membership.cpp */
+void poll_source(ConnectorWorker *worker);
+void finish_poll(ConnectorWorker *worker);
+
+/* schedule.cpp */
+void reload_routes(ConnectorWorker *worker);
+void schedule_tables(ConnectorWorker *worker);
+void schedule_copies(ConnectorWorker *worker);
+
+/* failure.cpp */
+[[noreturn]] void fail_table(ConnectorWorker *worker, Route *route, const ErrorData *error,
+							 wire::Lsn lsn);
+void record_failure_and_exit(int connector_id, const ErrorData *error);
+
+} // namespace worker

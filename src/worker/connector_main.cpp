@@ -1,0 +1,217 @@
+/*
+ * worker/connector_main.cpp
+ *
+ * The connector worker: from its start to its end.  See connector.hpp.
+ *
+ * It never waits for anything but its latch and its sockets: what waits for the source (gates, chunks)
+ * is done by copy workers, so that receiving and confirming go on.
+ */
+#include "worker/connector.hpp"
+
+#include "base/compat.hpp"
+#include "base/settings.hpp"
+#include "worker/process.hpp"
+#include "worker/registry.hpp"
+
+namespace worker
+{
+namespace
+{
+
+constexpr long kIdleMs = 500;
+constexpr long kBusyMs = 20;
+constexpr int64 kTablesEveryMs = 100;
+
+/* False: the connector is gone or paused. */
+bool
+load_config(ConnectorWorker *worker, int connector_id)
+{
+	bool is_wanted = false;
+
+	MemoryContextReset(worker->config_context);
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	set_ending(Ending::forgotten);
+	if (state::is_installed())
+	{
+		MemoryContext old = MemoryContextSwitchTo(worker->config_context);
+
+		worker->config = state::load_connector(connector_id);
+		MemoryContextSwitchTo(old);
+		if (worker->config != nullptr)
+		{
+			set_ending(worker->config->enabled ? Ending::failed : Ending::stopped);
+			is_wanted = worker->config->enabled;
+		}
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return is_wanted;
+}
+
+void
+keep_feedback(void *argument)
+{
+	send_position((ConnectorWorker *) argument, false);
+}
+
+void
+connect(ConnectorWorker *worker)
+{
+	MemoryContext old = MemoryContextSwitchTo(worker->connection_context);
+	const char *name = worker->config->slot_name;
+
+	worker->control =
+		source::open_connection(worker->config->source, name, source::Purpose::control);
+	worker->stream_connection =
+		source::open_connection(worker->config->source, name, source::Purpose::stream);
+	ensure_source(worker);
+	MemoryContextSwitchTo(worker->connection_context);
+	open_stream(worker);
+	source::set_while_waiting(keep_feedback, worker);
+	MemoryContextSwitchTo(old);
+	note_success();
+}
+
+/* Everything that is not applying, between two source transactions. */
+void
+do_housekeeping(ConnectorWorker *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	ConnectorEntry *entry = my_entry();
+
+	if (entry->is_changed)
+	{
+		entry->is_changed = false;
+		if (!load_config(worker, worker->config->id))
+			proc_exit(0);
+		worker->tables_changed = true;
+	}
+	MemoryContextSwitchTo(worker->turn);
+	if (worker->poll_at <= now || entry->refresh_wanted != entry->refresh_done)
+		poll_source(worker);
+	finish_poll(worker);
+	if (worker->tables_changed || TimestampDifferenceExceeds(worker->tables_at, now, kTablesEveryMs))
+	{
+		worker->tables_at = now;
+		if (worker->tables_changed || entry->is_tables_changed)
+		{
+			entry->is_tables_changed = false;
+			reload_routes(worker);
+		}
+		schedule_tables(worker);
+		schedule_copies(worker);
+	}
+	if (worker->needs_reconnect)
+	{
+		/* a fresh walsender, through a fresh start of this process */
+		advance_idle(worker, worker->applied, true);
+		send_position(worker, true);
+		set_ending(Ending::again);
+		proc_exit(0);
+	}
+}
+
+void
+wait_for_something(ConnectorWorker *worker)
+{
+	int socket = PQsocket(worker->stream_connection->raw);
+	bool is_busy = worker->nmarks > 0 || worker->is_polling || worker->tables_changed;
+	int events = WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
+
+	(void) WaitLatchOrSocket(MyLatch, events, socket, is_busy ? kBusyMs : kIdleMs, base::wait_event());
+	ResetLatch(MyLatch);
+}
+
+void
+run(ConnectorWorker *worker)
+{
+	reload_routes(worker);
+	pgstat_report_activity(STATE_RUNNING, psprintf("livesync connector %s", worker->config->name));
+	for (;;)
+	{
+		if (!worker->in_local_transaction)
+		{
+			MemoryContextReset(worker->turn);
+			MemoryContextSwitchTo(worker->turn);
+		}
+
+		bool any = receive_some(worker);
+
+		/* nothing more is there: what is whole is committed at once */
+		if (!any && !worker->in_source_transaction && worker->has_uncommitted)
+			commit_local(worker);
+		send_position(worker, false);
+		CHECK_FOR_INTERRUPTS();
+		check_configuration();
+		if (is_at_boundary(worker))
+		{
+			if (!any)
+				advance_idle(worker, worker->received, false);
+			do_housekeeping(worker);
+		}
+		else if (worker->has_uncommitted && !worker->in_source_transaction && is_batch_due(worker))
+			commit_local(worker);
+		if (!any)
+			wait_for_something(worker);
+	}
+}
+
+ConnectorWorker *
+make_worker()
+{
+	ConnectorWorker *worker =
+		(ConnectorWorker *) MemoryContextAllocZero(TopMemoryContext, sizeof(ConnectorWorker));
+
+	worker->config_context =
+		AllocSetContextCreate(TopMemoryContext, "livesync connector", ALLOCSET_SMALL_SIZES);
+	worker->connection_context =
+		AllocSetContextCreate(TopMemoryContext, "livesync connection", ALLOCSET_DEFAULT_SIZES);
+	worker->turn =
+		AllocSetContextCreate(TopMemoryContext, "livesync turn", ALLOCSET_DEFAULT_SIZES);
+	worker->arena = AllocSetContextCreate(TopMemoryContext, "livesync batch", 64 * 1024, 64 * 1024,
+										  8 * 1024 * 1024);
+	worker->routes = make_routes(TopMemoryContext);
+	return worker;
+}
+
+} // namespace
+} // namespace worker
+
+extern "C" PGDLLEXPORT void
+livesync_connector_main(Datum argument)
+{
+	using namespace worker;
+
+	int slot = DatumGetInt32(argument);
+	Oid database;
+
+	memcpy(&database, MyBgworkerEntry->bgw_extra, sizeof(database));
+	begin_process(database);
+	if (!attach_connector(slot))
+		proc_exit(0);
+
+	ConnectorWorker *worker = make_worker();
+	int connector_id = slot_connector(slot);
+	MemoryContext caller = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		if (!load_config(worker, connector_id))
+			proc_exit(0);
+		connect(worker);
+		run(worker);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(TopMemoryContext);
+		ErrorData *error = CopyErrorData();
+
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		record_failure_and_exit(connector_id, error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+}

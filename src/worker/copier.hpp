@@ -1,0 +1,66 @@
+/*
+ * worker/copier.hpp
+ *
+ * The state of one copy worker, shared by the files that make it up:
+ *
+ *   copy_main   begins, looks for work, ends
+ *   plan        gates; the plan of a table; its exported snapshot
+ *   load        one chunk
+ *   finish      the end of a table's load; long spools
+ *
+ * A copy worker owns nothing that must survive: claims are row locks and advisory locks, and end with it.
+ */
+#pragma once
+
+#include "source/chunk_reader.hpp"
+#include "source/gate.hpp"
+#include "state/connector.hpp"
+#include "state/ledger.hpp"
+#include "state/synced_table.hpp"
+
+namespace worker
+{
+
+/* A table whose writers from before this worker waits for. */
+struct WaitingGate
+{
+	int64 table_id;
+	int generation;
+	state::Phase phase;
+	source::Gate gate;
+	MemoryContext context;
+	WaitingGate *next;
+};
+
+/* A snapshot that this worker keeps open for a table's chunks. */
+struct HeldSnapshot
+{
+	int64 table_id;
+	int generation;
+	source::Connection *connection;
+	MemoryContext context;
+	HeldSnapshot *next;
+};
+
+struct Copier
+{
+	state::Connector *config;
+	source::Connection *connection;
+	MemoryContext context;
+	MemoryContext turn;
+	WaitingGate *gates;
+	HeldSnapshot *snapshots;
+	TimestampTz gates_at;
+};
+
+/* Each does one piece of work if there is some: true when it did. */
+bool poll_gates(Copier *copier);
+bool load_one_chunk(Copier *copier);
+bool finish_one_table(Copier *copier);
+bool drain_one_table(Copier *copier);
+void release_finished_snapshots(Copier *copier);
+
+/* Writes the table off to start over: it goes back to queued, and why is told in events. */
+void restart_table(const Copier *copier, const state::SyncedTable *table, const char *why);
+
+} // namespace worker

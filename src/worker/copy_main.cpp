@@ -1,0 +1,116 @@
+/*
+ * worker/copy_main.cpp
+ *
+ * A copy worker, from its start to its end.  See copier.hpp.
+ */
+#include "worker/copier.hpp"
+
+#include "worker/process.hpp"
+#include "worker/registry.hpp"
+
+namespace worker
+{
+namespace
+{
+
+constexpr long kPauseMs = 50;
+constexpr int kIdleTurns = 10; /* then it ends; the connector worker starts another when there is work */
+
+state::Connector *
+load_config(MemoryContext context, int connector_id)
+{
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	MemoryContext old = MemoryContextSwitchTo(context);
+	state::Connector *config = state::load_connector(connector_id);
+
+	MemoryContextSwitchTo(old);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return config != nullptr && config->enabled ? config : nullptr;
+}
+
+bool
+work(Copier *copier)
+{
+	bool is_waiting = poll_gates(copier);
+
+	release_finished_snapshots(copier);
+	if (load_one_chunk(copier) || finish_one_table(copier) || drain_one_table(copier))
+		return true;
+	if (is_waiting || copier->snapshots != nullptr)
+	{
+		rest(kPauseMs);
+		return true;
+	}
+	return false;
+}
+
+void
+run(Copier *copier)
+{
+	int idle = 0;
+
+	while (idle < kIdleTurns)
+	{
+		MemoryContextReset(copier->turn);
+		MemoryContextSwitchTo(copier->turn);
+		if (work(copier))
+			idle = 0;
+		else
+		{
+			idle++;
+			rest(kPauseMs);
+		}
+		CHECK_FOR_INTERRUPTS();
+		check_configuration();
+	}
+}
+
+} // namespace
+} // namespace worker
+
+extern "C" PGDLLEXPORT void
+livesync_copy_main(Datum argument)
+{
+	using namespace worker;
+
+	int slot = DatumGetInt32(argument);
+	struct
+	{
+		Oid database;
+		int copy_slot;
+	} extra;
+
+	memcpy(&extra, MyBgworkerEntry->bgw_extra, sizeof(extra));
+	begin_process(extra.database);
+	if (!attach_copy(slot, extra.copy_slot))
+		proc_exit(0);
+
+	int connector_id = slot_connector(slot);
+
+	PG_TRY();
+	{
+		Copier copier{};
+
+		copier.context =
+			AllocSetContextCreate(TopMemoryContext, "livesync copier", ALLOCSET_DEFAULT_SIZES);
+		copier.turn = AllocSetContextCreate(TopMemoryContext, "livesync turn", ALLOCSET_DEFAULT_SIZES);
+		copier.config = load_config(copier.context, connector_id);
+		if (copier.config != nullptr)
+		{
+			MemoryContextSwitchTo(copier.context);
+			copier.connection = source::open_connection(copier.config->source, copier.config->slot_name,
+														source::Purpose::copy);
+			run(&copier);
+		}
+	}
+	PG_CATCH();
+	{
+		/* its claims end with it; the connector worker starts another */
+		EmitErrorReport();
+		FlushErrorState();
+		proc_exit(1);
+	}
+	PG_END_TRY();
+}

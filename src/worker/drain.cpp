@@ -1,0 +1,382 @@
+/*
+ * worker/drain.cpp
+ *
+ * See drain.hpp.
+ *
+ * A keyed table is replayed over rows of mixed versions.  A one-snapshot table is not: its rows are exactly those of the
+ * snapshot, so changes that the snapshot saw are skipped and the others applied as when streaming.
+ */
+#include "worker/drain.hpp"
+
+#include "base/failpoint.hpp"
+#include "base/subtransaction.hpp"
+#include "source/chunk_reader.hpp"
+#include "source/snapshot.hpp"
+#include "state/aside.hpp"
+#include "state/spool.hpp"
+#include "worker/routes.hpp"
+
+namespace worker
+{
+namespace
+{
+
+/* Our own tables are written as ourselves, also from within a table owner's context. */
+struct AsOurselves
+{
+	target::Role role;
+};
+
+AsOurselves
+become_ourselves()
+{
+	AsOurselves it;
+
+	GetUserIdAndSecContext(&it.role.user, &it.role.context);
+	SetUserIdAndSecContext(GetAuthenticatedUserId(), 0);
+	return it;
+}
+
+char *
+text_of(const wire::Value &value)
+{
+	return value.kind == wire::ValueKind::text ? pnstrdup(value.bytes.data(), value.bytes.size())
+											   : nullptr;
+}
+
+char **
+key_texts(const target::TargetRelation *relation, const wire::Value *key)
+{
+	char **texts = (char **) palloc(sizeof(char *) * (relation->nkeys + 1));
+
+	for (int k = 0; k < relation->nkeys; k++)
+		texts[k] = text_of(key[k]);
+	return texts;
+}
+
+bool
+are_visible(const uint32 *xids, int nxids, const char *snapshot_text)
+{
+	source::Snapshot snapshot;
+
+	if (!source::parse_snapshot_header(snapshot_text, &snapshot))
+		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
+						errmsg("the source sent a snapshot that cannot be read")));
+	for (int i = 0; i < nxids; i++)
+		if (!source::is_visible(xids[i], snapshot))
+			return false;
+	return true;
+}
+
+bool
+refetch_texts(Drain *drain, char **key, int ncolumns, char **columns, const uint32 *xids, int nxids,
+			  wire::Value *values, bool *found)
+{
+	const state::SyncedTable *table = drain->table;
+	source::FetchedRow row =
+		source::fetch_row(drain->control, table->source_schema, table->source_name, ncolumns, columns,
+						  table->nkey_columns, table->key_columns, key, table->row_filter);
+
+	if (!are_visible(xids, nxids, row.snapshot))
+		return false;
+	drain->refetched = source::wait_source_flushed(drain->control);
+	*found = row.found;
+	for (int i = 0; i < ncolumns && row.found; i++)
+		values[i] = row.values[i] == nullptr
+			? wire::Value{wire::ValueKind::null, {}}
+			: wire::Value{wire::ValueKind::text, std::string_view(row.values[i])};
+	return true;
+}
+
+/* Key values come in the writer's order of keys; the source is asked in the order of table->key_columns. */
+char **
+order_key(const state::SyncedTable *table, const target::TargetRelation *relation,
+		  char *const *texts, char *const *columns)
+{
+	char **ordered = (char **) palloc0(sizeof(char *) * (table->nkey_columns + 1));
+
+	for (int i = 0; i < table->nkey_columns; i++)
+		for (int k = 0; k < relation->nkeys; k++)
+			if (strcmp(table->key_columns[i], columns[relation->keys[k]]) == 0)
+				ordered[i] = texts[k];
+	return ordered;
+}
+
+struct HookContext
+{
+	Drain *drain;
+	char **columns; /* the source's, in the relation's order */
+};
+
+bool
+refetch_hook(void *context, const target::TargetRelation *relation, const wire::Value *key,
+			 const uint32 *xids, int nxids, wire::Value *values, bool *found)
+{
+	HookContext *it = (HookContext *) context;
+	char **ordered = order_key(it->drain->table, relation, key_texts(relation, key), it->columns);
+
+	return refetch_texts(it->drain, ordered, relation->ncolumns, it->columns, xids, nxids, values,
+						 found);
+}
+
+void
+set_aside_hook(void *context, const target::TargetRelation *relation, int nkeys, char **key)
+{
+	HookContext *it = (HookContext *) context;
+	const state::SyncedTable *table = it->drain->table;
+	AsOurselves ourselves = become_ourselves();
+
+	state::remember_aside(table->id, table->generation, nkeys, key);
+	target::restore_role(ourselves.role);
+	(void) relation;
+}
+
+void
+written_hook(void *context, const target::TargetRelation *relation, const wire::Value *key)
+{
+	HookContext *it = (HookContext *) context;
+	const state::SyncedTable *table = it->drain->table;
+	AsOurselves ourselves = become_ourselves();
+
+	state::forget_aside(table->id, table->generation, relation->nkeys, key_texts(relation, key));
+	target::restore_role(ourselves.role);
+}
+
+/* A run of changes of the segment being read, until something ends it. */
+struct DrainRun
+{
+	Drain *drain;
+	Routes *relations; /* for the Relation messages of the segment only */
+	Route route;
+	target::PendingChange *first;
+	target::PendingChange *last;
+};
+
+target::ApplyCounts
+no_counts()
+{
+	return target::ApplyCounts{};
+}
+
+DrainResult
+replay_run(DrainRun *run)
+{
+	Drain *drain = run->drain;
+	const StreamRelation *relation = find_relation(run->relations, run->route.relid);
+	target::ApplyCounts counts = no_counts();
+
+	if (run->first == nullptr)
+		return DrainResult::empty;
+	if (relation == nullptr)
+		elog(ERROR, "spool segment has changes without their relation");
+
+	target::TargetRelation *target = open_route_target(&run->route, relation);
+	const target::PendingChange *first = run->first;
+
+	run->first = run->last = nullptr;
+	if (drain->table->mode == state::CopyMode::snapshot)
+		return target::apply_changes(target, first, &counts, &drain->failure) ? DrainResult::empty
+																			  : DrainResult::failed;
+
+	target::CatchUp catch_up = make_catch_up(drain);
+
+	((HookContext *) catch_up.context)->columns = relation->columns;
+	switch (target::replay_changes(target, first, catch_up, &counts, &drain->failure))
+	{
+		case target::ReplayResult::done:
+			break;
+		case target::ReplayResult::again_later:
+			return DrainResult::again_later;
+		case target::ReplayResult::failed:
+			return DrainResult::failed;
+	}
+	return DrainResult::empty;
+}
+
+/* What the snapshot saw is in the copied rows already. */
+bool
+is_in_copy(const Drain *drain, uint32 xid)
+{
+	return drain->table->snapshot != nullptr && are_visible(&xid, 1, drain->table->snapshot);
+}
+
+void
+add_to_run(DrainRun *run, const wire::Message &message, const state::SpoolEntry &entry)
+{
+	target::PendingChange *change = (target::PendingChange *) palloc(sizeof(target::PendingChange));
+
+	change->kind = message.kind;
+	change->old_kind = message.change.old_kind;
+	change->old_tuple = message.change.old_tuple;
+	change->new_tuple = message.change.new_tuple;
+	change->lsn = entry.lsn;
+	change->xid = entry.xid;
+	change->next = nullptr;
+	if (run->last != nullptr)
+		run->last->next = change;
+	else
+		run->first = change;
+	run->last = change;
+}
+
+DrainResult
+truncate_target(DrainRun *run, bool restart_identity)
+{
+	const StreamRelation *relation = find_relation(run->relations, run->route.relid);
+	DrainResult result = replay_run(run);
+
+	if (result != DrainResult::empty)
+		return result;
+	target::TargetRelation *target = open_route_target(&run->route, relation);
+
+	target::truncate_tables(&target, 1, restart_identity);
+	state::forget_all_aside(run->drain->table->id, run->drain->table->generation);
+	run->drain->stats.truncates++;
+	return DrainResult::empty;
+}
+
+DrainResult
+take_entry(DrainRun *run, const state::SpoolEntry &entry)
+{
+	wire::Message message;
+	DrainResult result = DrainResult::empty;
+
+	if (wire::decode(entry.message, false, &message) != wire::DecodeStatus::ok)
+		elog(ERROR, "spool segment has a message that cannot be read");
+	if (message.kind == wire::MessageKind::relation)
+	{
+		result = replay_run(run);
+		remember_relation(run->relations, message.relation, entry.message);
+	}
+	else if (is_in_copy(run->drain, entry.xid))
+		return DrainResult::empty;
+	else if (message.kind == wire::MessageKind::truncate)
+		result = truncate_target(run, message.truncate.restart_identity);
+	else
+		add_to_run(run, message, entry);
+	return result;
+}
+
+struct ReplaySegment
+{
+	DrainRun *run;
+	const state::SpoolSegment *segment;
+	DrainResult result;
+};
+
+void
+replay_segment(ReplaySegment *it)
+{
+	std::string_view rest(VARDATA_ANY(it->segment->body), VARSIZE_ANY_EXHDR(it->segment->body));
+	state::SpoolEntry entry;
+
+	it->result = DrainResult::empty;
+	while (it->result == DrainResult::empty && state::next_entry(&rest, &entry))
+		it->result = take_entry(it->run, entry);
+	if (it->result == DrainResult::empty)
+		it->result = replay_run(it->run);
+}
+
+} // namespace
+
+target::CatchUp
+make_catch_up(Drain *drain)
+{
+	HookContext *context = (HookContext *) palloc0(sizeof(HookContext));
+	target::CatchUp it;
+
+	context->drain = drain;
+	context->columns = drain->table->columns;
+	it.context = context;
+	it.trust_unchanged = drain->table->empty_at_start;
+	it.refetch = refetch_hook;
+	it.tracks_aside = state::has_aside(drain->table->id, drain->table->generation);
+	it.set_aside = set_aside_hook;
+	it.written = written_hook;
+	return it;
+}
+
+DrainResult
+drain_spool(Drain *drain)
+{
+	const state::SyncedTable *table = drain->table;
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "livesync drain", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	DrainRun run{drain, make_routes(context), {}, nullptr, nullptr};
+	MemoryContext per_segment =
+		AllocSetContextCreate(context, "livesync segment", ALLOCSET_DEFAULT_SIZES);
+	DrainResult result = DrainResult::empty;
+	int64 done = 0;
+
+	run.route.table = (state::SyncedTable *) table;
+	run.route.relid = table->source_oid;
+	for (int count = 0; drain->most_segments == 0 || count < drain->most_segments; count++)
+	{
+		MemoryContextSwitchTo(per_segment);
+		state::SpoolSegment *segment = state::read_segment(table->id, table->generation, done);
+
+		if (segment == nullptr)
+			break;
+		ReplaySegment it{&run, segment, DrainResult::empty};
+
+		replay_segment(&it);
+		result = it.result;
+		if (result != DrainResult::empty)
+			break;
+		done = segment->number;
+		base::failpoint("drain_segment", state::source_table_name(table));
+		MemoryContextReset(per_segment);
+		CHECK_FOR_INTERRUPTS();
+		if (drain->most_segments != 0 && count + 1 == drain->most_segments)
+			result = DrainResult::more;
+	}
+	MemoryContextSwitchTo(old);
+	if (drain->failure.error != nullptr)
+		drain->failure.error = base::copy_error(drain->failure.error);
+	close_route_target(&run.route);
+	MemoryContextDelete(context);
+	if (result == DrainResult::empty || result == DrainResult::more)
+		state::delete_segments(table->id, table->generation, done);
+	return result;
+}
+
+DrainResult
+restore_aside(Drain *drain)
+{
+	const state::SyncedTable *table = drain->table;
+	int nkeys = 0;
+	char **key;
+
+	if (!state::has_aside(table->id, table->generation))
+		return DrainResult::empty;
+
+	target::TargetRelation *target = open_recorded_target(table, CurrentMemoryContext);
+
+	while ((key = state::first_aside(table->id, table->generation, &nkeys)) != nullptr)
+	{
+		wire::Value *values = (wire::Value *) palloc(sizeof(wire::Value) * (table->ncolumns + 1));
+		wire::Value *find = (wire::Value *) palloc(sizeof(wire::Value) * (nkeys + 1));
+		bool found = false;
+
+		for (int k = 0; k < nkeys; k++)
+			find[k] = wire::Value{wire::ValueKind::text, std::string_view(key[k])};
+		if (!refetch_texts(drain, order_key(table, target, key, table->columns), table->ncolumns,
+						   table->columns, nullptr, 0, values, &found))
+			return DrainResult::again_later;
+		if (found)
+		{
+			target::WriteRow row{values, find};
+			target::Role role = target::become_owner(target->owner);
+
+			(void) target::write_rows(target, target::Statement::del, nullptr, &row, 1);
+			(void) target::write_rows(target, target::Statement::insert, nullptr, &row, 1);
+			target::restore_role(role);
+		}
+		state::forget_aside(table->id, table->generation, nkeys, key);
+	}
+	target::close_target(target);
+	return DrainResult::empty;
+}
+
+} // namespace worker

@@ -1,0 +1,46 @@
+/*
+ * worker/drain.hpp
+ *
+ * Replays a table's spool, segment by segment, in stream order.  Copy workers use it to bring a long
+ * spool down, the connector worker for the tail.
+ *
+ * In: a table whose row the caller holds, in a transaction.  Out: the segments replayed are deleted in the same
+ * transaction.
+ */
+#pragma once
+
+#include "source/catalog.hpp"
+#include "state/stats.hpp"
+#include "state/synced_table.hpp"
+#include "target/apply.hpp"
+
+namespace worker
+{
+
+enum class DrainResult
+{
+	empty,		 /* nothing is left */
+	more,		 /* the bound was reached */
+	again_later, /* a change waits for the source: roll back, try again */
+	failed,		 /* *failure says why: roll back, mark the table */
+};
+
+struct Drain
+{
+	const state::SyncedTable *table;
+	source::Connection *control;
+	int most_segments; /* 0: all */
+	target::ApplyFailure failure;
+	state::TableStats stats;
+	wire::Lsn refetched; /* insert LSN of the source after the last refetch; 0: there was none */
+};
+
+DrainResult drain_spool(Drain *drain);
+
+/* Bring back the rows that are still set aside, from the source; before the table streams. */
+DrainResult restore_aside(Drain *drain);
+
+/* Hooks for writing over rows of mixed versions, for chunks too. */
+target::CatchUp make_catch_up(Drain *drain);
+
+} // namespace worker

@@ -1,0 +1,98 @@
+/*
+ * worker/failure.cpp
+ *
+ * What happens to errors: a table's is recorded with the table and the others go on; a connector's
+ * is recorded with the connector, and the launcher starts it again.
+ *
+ * Surprising: when a table fails in the stream, the local transaction may already hold changes of it that were good, or of the
+ * same source transaction in other tables.  So all of it is rolled back, the table is marked, and the worker begins again
+ * at the origin's position: this time the table's changes go to its spool.
+ */
+#include "worker/connector.hpp"
+
+#include "state/event.hpp"
+#include "worker/registry.hpp"
+
+namespace worker
+{
+namespace
+{
+
+char *
+error_text(const ErrorData *error)
+{
+	return error->detail && error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION &&
+			error->sqlerrcode != ERRCODE_CHECK_VIOLATION &&
+			error->sqlerrcode != ERRCODE_NOT_NULL_VIOLATION
+		? psprintf("%s (%s)", error->message, error->detail)
+		: pstrdup(error->message);
+}
+
+} // namespace
+
+void
+mark_table_failed(const char *connector, int64 table_id, const char *table, const ErrorData *error,
+				  wire::Lsn lsn)
+{
+	char *description = error_text(error);
+
+	(void) state::load_table(table_id, state::RowLock::update);
+	state::set_failed(table_id, description,
+					  error->hint ? error->hint
+								  : "Mend the cause, then call livesync.retry_table(); it is tried "
+									"again by itself as well.",
+					  lsn);
+	state::record_event(connector, table, "table_failed", description);
+	ereport(LOG, (errmsg("connector \"%s\": table \"%s\" failed: %s", connector, table, description)));
+}
+
+void
+fail_table(ConnectorWorker *worker, Route *route, const ErrorData *error, wire::Lsn lsn)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	ErrorData *copy = (ErrorData *) palloc0(sizeof(ErrorData));
+	char *table = pstrdup(route->name);
+	char *connector = pstrdup(worker->config->name);
+	int64 table_id = route->table->id;
+
+	copy->sqlerrcode = error->sqlerrcode;
+	copy->message = pstrdup(error->message ? error->message : "unknown error");
+	copy->detail = error->detail ? pstrdup(error->detail) : nullptr;
+	copy->hint = error->hint ? pstrdup(error->hint) : nullptr;
+	MemoryContextSwitchTo(old);
+
+	AbortCurrentTransaction();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	mark_table_failed(connector, table_id, table, copy, lsn);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	set_ending(Ending::again);
+	proc_exit(0);
+}
+
+void
+record_failure_and_exit(int connector_id, const ErrorData *error)
+{
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (state::is_installed())
+	{
+		state::Connector *connector = state::load_connector(connector_id);
+
+		if (connector != nullptr)
+		{
+			char *description = error->detail
+				? psprintf("%s (%s)", error->message, error->detail)
+				: pstrdup(error->message);
+
+			state::record_connector_error(connector_id, description, error->hint);
+			state::record_event(connector->name, nullptr, "connector_failed", description);
+		}
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	proc_exit(1);
+}
+
+} // namespace worker

@@ -1,0 +1,18 @@
+/*
+ * worker/failure.hpp
+ *
+ * A table's failure, as both kinds of worker record it.
+ */
+#pragma once
+
+#include "base/pg.hpp"
+#include "wire/lsn.hpp"
+
+namespace worker
+{
+
+/* Needs a transaction. `table` is "schema.table" at the source; lsn 0: none. */
+void mark_table_failed(const char *connector, int64 table_id, const char *table,
+					   const ErrorData *error, wire::Lsn lsn);
+
+} // namespace worker

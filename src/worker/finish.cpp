@@ -1,0 +1,176 @@
+/*
+ * worker/finish.cpp
+ *
+ * After the last chunk, and long spools.  See copier.hpp.
+ */
+#include "worker/copier.hpp"
+
+#include "base/failpoint.hpp"
+#include "base/subtransaction.hpp"
+#include "state/event.hpp"
+#include "state/spool.hpp"
+#include "target/relation.hpp"
+#include "worker/drain.hpp"
+#include "worker/failure.hpp"
+#include "worker/registry.hpp"
+
+namespace worker
+{
+namespace
+{
+
+/* A spool that is shorter is left to the connector worker. */
+constexpr int kLongSpool = 4;
+constexpr int kSegmentsATime = 16;
+
+/* An id picked by a query of ours, or 0. */
+int64
+pick_table(const Copier *copier, const char *sql, int number)
+{
+	base::begin_sql();
+	int64 id = base::run_sql(sql, {base::int_value(copier->config->id), base::int_value(number)}) > 0
+		? base::get_bigint(0, 1)
+		: 0;
+
+	base::end_sql();
+	return id;
+}
+
+/* Leaves that were attached since the plan hold rows that no event will bring. */
+bool
+add_new_leaves(const Copier *copier, const state::SyncedTable *table)
+{
+	source::Leaves leaves = source::read_leaves(copier->connection, table->source_oid);
+
+	for (int i = 0; i < leaves.count; i++)
+		if (leaves.leaves[i].blocks > 0 &&
+			base::run_alone("SELECT FROM livesync.chunk WHERE table_id = $1 AND generation = $2 "
+							"AND leaf_oid = $3 LIMIT 1",
+							{base::bigint_value(table->id), base::int_value(table->generation),
+							 base::oid_value(leaves.leaves[i].oid)}) == 0 &&
+			leaves.count > 1)
+			return true;
+	return false;
+}
+
+} // namespace
+
+bool
+finish_one_table(Copier *copier)
+{
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	int64 id = pick_table(copier,
+						  "SELECT t.id FROM livesync.synced_table t WHERE t.connector_id = $1 "
+						  "AND t.state = 'copying' AND t.phase = 'load' AND $2 = 0 AND NOT EXISTS "
+						  "(SELECT FROM livesync.chunk c WHERE c.table_id = t.id "
+						  "AND c.generation = t.generation AND c.done_at IS NULL) LIMIT 1",
+						  0);
+	state::SyncedTable *table = id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
+	bool is_done = table != nullptr && table->state == state::TableState::copying &&
+		table->phase == state::Phase::load &&
+		state::count_open_chunks(table->id, table->generation) == 0;
+
+	if (is_done)
+	{
+		const char *name = state::source_table_name(table);
+
+		base::failpoint("load_finished", name);
+		if (table->mode == state::CopyMode::keyed && add_new_leaves(copier, table))
+			restart_table(copier, table, "A partition was attached at the source during the copy.");
+		else
+		{
+			state::finish_load(table->id, source::wait_source_flushed(copier->connection));
+			base::run_alone(psprintf("ANALYZE %s",
+									 quote_qualified_identifier(table->target_schema, table->target_name)));
+			state::record_event(copier->config->name, name, "copy_finished", nullptr);
+		}
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	if (is_done)
+		wake_connector();
+	return is_done;
+}
+
+namespace
+{
+
+struct DrainJob
+{
+	Drain drain;
+	DrainResult result;
+};
+
+void
+drain_step(void *argument)
+{
+	DrainJob *job = (DrainJob *) argument;
+
+	job->result = drain_spool(&job->drain);
+}
+
+/* True: commit. */
+bool
+drain_locked(const Copier *copier, state::SyncedTable *table)
+{
+	DrainJob job{};
+
+	job.drain.table = table;
+	job.drain.control = copier->connection;
+	job.drain.most_segments = kSegmentsATime;
+	ErrorData *error = base::run_in_subtransaction(drain_step, &job);
+
+	if (error == nullptr && job.result == DrainResult::failed)
+	{
+		error = job.drain.failure.error;
+		AbortCurrentTransaction();
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+	}
+	if (error != nullptr)
+	{
+		mark_table_failed(copier->config->name, table->id, state::source_table_name(table), error,
+						  job.drain.failure.lsn);
+		wake_connector();
+		return true;
+	}
+	if (job.result == DrainResult::again_later)
+		return false;
+	if (job.drain.refetched != wire::kInvalidLsn)
+		state::move_end_lsn(table->id, job.drain.refetched);
+	return true;
+}
+
+} // namespace
+
+bool
+drain_one_table(Copier *copier)
+{
+	MemoryContext old = CurrentMemoryContext;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	MemoryContextSwitchTo(copier->turn);
+	int64 id = pick_table(copier,
+						  "SELECT t.id FROM livesync.synced_table t WHERE t.connector_id = $1 "
+						  "AND t.state = 'catching_up' AND (SELECT count(*) FROM livesync.spool s "
+						  "WHERE s.table_id = t.id AND s.generation = t.generation) > $2 LIMIT 1",
+						  kLongSpool);
+	state::SyncedTable *table = id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
+	bool keep = table != nullptr && table->state == state::TableState::catching_up &&
+		drain_locked(copier, table);
+
+	if (keep)
+	{
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		wake_connector();
+	}
+	else
+		AbortCurrentTransaction();
+	MemoryContextSwitchTo(old);
+	return keep;
+}
+
+} // namespace worker

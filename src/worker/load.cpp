@@ -1,0 +1,318 @@
+/*
+ * worker/load.cpp
+ *
+ * One chunk: from the source's COPY into the target's, with its ledger entry in the same transaction.
+ * See copier.hpp.
+ *
+ * The local transaction holds the table's row FOR SHARE with the generation checked, so nobody can
+ * start the table over, or let it stream, while rows of an older look are under way.  It commits only when the source has
+ * flushed what the chunk saw: a crash of a source with asynchronous commits must not leave rows here that never were.
+ *
+ * Surprising: a row can come twice, when an update moved it between two chunks.  The second chunk then meets the key's index and
+ * is read again, row by row, as upserts; which version wins does not matter, the spool has the last word.
+ */
+#include "worker/copier.hpp"
+
+#include "base/failpoint.hpp"
+#include "base/subtransaction.hpp"
+#include "state/event.hpp"
+#include "target/apply.hpp"
+#include "target/copy_in.hpp"
+#include "wire/copy_text.hpp"
+#include "worker/drain.hpp"
+#include "worker/failure.hpp"
+#include "worker/registry.hpp"
+#include "worker/routes.hpp"
+
+namespace worker
+{
+namespace
+{
+
+constexpr size_t kUpsertRows = 5000;
+constexpr size_t kUpsertBytes = 4 * 1024 * 1024;
+
+struct Load
+{
+	Copier *copier;
+	const state::Chunk *chunk;
+	const state::SyncedTable *table;
+	target::TargetRelation *target;
+	target::CopyResult result;
+	source::ChunkCheck check;
+	bool as_upserts;
+};
+
+source::ChunkRequest
+make_request(const Load *load)
+{
+	const state::SyncedTable *table = load->table;
+	const state::Connector *config = load->copier->config;
+	source::ChunkRequest it{};
+
+	it.table = table->source_oid;
+	it.schema = table->source_schema;
+	it.name = table->source_name;
+	it.leaf = load->chunk->leaf_oid;
+	it.leaf_schema = load->chunk->leaf_schema;
+	it.leaf_name = load->chunk->leaf_name;
+	it.leaf_filenode = load->chunk->leaf_filenode;
+	it.first_block = load->chunk->first_block;
+	it.end_block = load->chunk->end_block;
+	it.fingerprint = table->fingerprint;
+	it.npublications = config->npublications;
+	it.publications = config->publications;
+	it.ncolumns = table->ncolumns;
+	it.columns = table->columns;
+	it.row_filter = table->row_filter;
+	it.binary = false;
+	it.snapshot = table->exported;
+	return it;
+}
+
+int
+next_piece(void *context, const char **data)
+{
+	return source::next_piece(((Load *) context)->copier->connection, data);
+}
+
+void
+copy_rows(Load *load)
+{
+	const state::SyncedTable *table = load->table;
+	target::CopySource from{load, next_piece, false};
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		load->result = target::copy_in(load->target->insert_name, load->target->owner,
+									   table->ncolumns, table->columns, false, &from);
+	}
+	PG_CATCH();
+	{
+		if (from.has_failed)
+		{
+			MemoryContextSwitchTo(context);
+			FlushErrorState();
+			source::raise_chunk_error(load->copier->connection);
+		}
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
+/* Rows waiting to be written as one set. */
+struct UpsertBatch
+{
+	target::WriteRow rows[kUpsertRows];
+	size_t count;
+	size_t bytes;
+};
+
+void
+write_upserts(Load *load, UpsertBatch *batch, MemoryContext memory)
+{
+	Drain drain{};
+
+	drain.table = load->table;
+	drain.control = load->copier->connection;
+	target::CatchUp catch_up = make_catch_up(&drain);
+	target::Role role = target::become_owner(load->target->owner);
+
+	target::write_over(load->target, batch->rows, batch->count, catch_up);
+	target::restore_role(role);
+	batch->count = 0;
+	batch->bytes = 0;
+	MemoryContextReset(memory);
+}
+
+void
+add_upsert(const Load *load, UpsertBatch *batch, std::string_view row)
+{
+	size_t ncolumns = (size_t) load->table->ncolumns;
+	wire::Value *values = (wire::Value *) palloc(sizeof(wire::Value) * (ncolumns + 1));
+	wire::Value *key = (wire::Value *) palloc(sizeof(wire::Value) * (load->target->nkeys + 1));
+	char *room = (char *) MemoryContextAllocHuge(CurrentMemoryContext, row.size() + 1);
+
+	if (!wire::parse_copy_row(row, values, ncolumns, room))
+		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
+						errmsg("the source sent a row of COPY data that cannot be read")));
+	for (int k = 0; k < load->target->nkeys; k++)
+		key[k] = values[load->target->keys[k]];
+	batch->rows[batch->count++] = target::WriteRow{values, key};
+	batch->bytes += row.size();
+}
+
+void
+upsert_rows(Load *load)
+{
+	MemoryContext memory =
+		AllocSetContextCreate(CurrentMemoryContext, "livesync upserts", ALLOCSET_DEFAULT_SIZES);
+	UpsertBatch *batch = (UpsertBatch *) palloc0(sizeof(UpsertBatch));
+	MemoryContext old = MemoryContextSwitchTo(memory);
+	const char *data;
+	int size;
+
+	while ((size = source::next_piece(load->copier->connection, &data)) > 0)
+	{
+		add_upsert(load, batch, std::string_view(data, (size_t) size));
+		load->result.rows++;
+		load->result.bytes += (uint64) size;
+		if (batch->count == kUpsertRows || batch->bytes >= kUpsertBytes)
+			write_upserts(load, batch, memory);
+	}
+	if (size < 0)
+		source::raise_chunk_error(load->copier->connection);
+	write_upserts(load, batch, memory);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(memory);
+}
+
+void
+load_rows(void *argument)
+{
+	Load *load = (Load *) argument;
+
+	load->result = {};
+	load->target = open_recorded_target(load->table, CurrentMemoryContext);
+	load->check = source::start_chunk(load->copier->connection, make_request(load));
+	if (load->check != source::ChunkCheck::ready)
+		return;
+	base::failpoint("chunk_locked", state::source_table_name(load->table));
+	if (load->as_upserts)
+		upsert_rows(load);
+	else
+		copy_rows(load);
+	source::finish_chunk(load->copier->connection);
+	target::close_target(load->target);
+}
+
+/* Do rows that come twice meet an index here, and may they? */
+bool
+can_upsert(const Load *load)
+{
+	return load->table->mode == state::CopyMode::keyed && load->target != nullptr;
+}
+
+ErrorData *
+load_rows_once_or_twice(Load *load)
+{
+	ErrorData *error = base::run_in_subtransaction(load_rows, load);
+
+	if (error == nullptr)
+		return nullptr;
+	source::abandon_chunk(load->copier->connection);
+	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || load->as_upserts || !can_upsert(load))
+		return error;
+	load->as_upserts = true;
+	load->target = nullptr;
+	error = base::run_in_subtransaction(load_rows, load);
+	if (error != nullptr)
+		source::abandon_chunk(load->copier->connection);
+	return error;
+}
+
+const char *
+why_restart(source::ChunkCheck check)
+{
+	switch (check)
+	{
+		case source::ChunkCheck::ready:
+			break;
+		case source::ChunkCheck::rewritten:
+			return "The source rewrote the table (VACUUM FULL, CLUSTER, ALTER TABLE, TRUNCATE).";
+		case source::ChunkCheck::republished:
+			return "The source publishes the table in another way.";
+		case source::ChunkCheck::snapshot_lost:
+			return "The snapshot of the copy was lost with its connection.";
+	}
+	return "";
+}
+
+void
+fail_load(const Copier *copier, const state::Chunk *chunk, const char *name, const ErrorData *error)
+{
+	AbortCurrentTransaction();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	state::SyncedTable *table = state::load_table(chunk->table_id, state::RowLock::update);
+
+	if (table != nullptr && table->generation == chunk->generation &&
+		table->state == state::TableState::copying)
+		mark_table_failed(copier->config->name, table->id, name, error, wire::kInvalidLsn);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	wake_connector();
+}
+
+void
+restart_after(const Copier *copier, const state::Chunk *chunk, source::ChunkCheck check)
+{
+	AbortCurrentTransaction();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	state::SyncedTable *table = state::load_table(chunk->table_id, state::RowLock::update);
+
+	if (table != nullptr && table->generation == chunk->generation &&
+		table->state == state::TableState::copying)
+		restart_table(copier, table, why_restart(check));
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	wake_connector();
+}
+
+} // namespace
+
+void
+restart_table(const Copier *copier, const state::SyncedTable *table, const char *why)
+{
+	state::restart_copy(table->id, true);
+	state::record_event(copier->config->name, state::source_table_name(table), "table_restarted", why);
+}
+
+bool
+load_one_chunk(Copier *copier)
+{
+	MemoryContext old = MemoryContextSwitchTo(copier->turn);
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	MemoryContextSwitchTo(copier->turn);
+	state::Chunk *chunk = state::claim_chunk(copier->config->id, 0);
+	state::SyncedTable *table =
+		chunk ? state::load_table(chunk->table_id, state::RowLock::share) : nullptr;
+
+	if (table == nullptr || table->generation != chunk->generation ||
+		table->state != state::TableState::copying)
+	{
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(old);
+		return false;
+	}
+
+	char *name = state::source_table_name(table);
+	Load load{copier, chunk, table, nullptr, {}, source::ChunkCheck::ready, table->load_upserts && table->mode == state::CopyMode::keyed};
+
+	set_copy_activity(table->id, chunk->number, "loading");
+	pgstat_report_activity(STATE_RUNNING, psprintf("livesync copy of %s, chunk %d", name, chunk->number));
+	ErrorData *error = load_rows_once_or_twice(&load);
+
+	if (error != nullptr)
+		fail_load(copier, chunk, name, error);
+	else if (load.check != source::ChunkCheck::ready)
+		restart_after(copier, chunk, load.check);
+	else
+	{
+		(void) source::wait_source_flushed(copier->connection);
+		state::finish_chunk(*chunk, (int64) load.result.rows, (int64) load.result.bytes);
+		base::failpoint("chunk_loaded", name);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		base::failpoint("chunk_committed", name);
+	}
+	set_copy_activity(0, 0, nullptr);
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
+} // namespace worker

@@ -1,0 +1,308 @@
+/*
+ * worker/plan.cpp
+ *
+ * Gates and plans.  See copier.hpp.
+ *
+ * Each table that is in a gate is taken by one worker (a session's advisory lock), which lists the
+ * writers once and then looks again and again until each of them has ended.  It never waits inside a transaction.
+ */
+#include "worker/copier.hpp"
+
+#include "base/failpoint.hpp"
+#include "base/settings.hpp"
+#include "source/chunk_plan.hpp"
+#include "state/event.hpp"
+#include "worker/registry.hpp"
+
+namespace worker
+{
+namespace
+{
+
+constexpr int kMaxChunks = 20000;
+constexpr int64 kGateEveryMs = 50;
+constexpr int kAdvisoryClass = 0x6c697665; /* "live" */
+
+bool
+try_take(int64 table_id)
+{
+	base::begin_sql();
+	base::run_sql("SELECT pg_catalog.pg_try_advisory_lock($1, $2)",
+				  {base::int_value(kAdvisoryClass), base::int_value((int32) table_id)});
+	bool taken = base::get_bool(0, 1);
+
+	base::end_sql();
+	return taken;
+}
+
+void
+give_back(int64 table_id)
+{
+	base::run_alone("SELECT pg_catalog.pg_advisory_unlock($1, $2)",
+					{base::int_value(kAdvisoryClass), base::int_value((int32) table_id)});
+}
+
+bool
+is_waiting_for(const Copier *copier, int64 table_id)
+{
+	for (const WaitingGate *it = copier->gates; it != nullptr; it = it->next)
+		if (it->table_id == table_id)
+			return true;
+	return false;
+}
+
+bool
+is_in_gate(const state::SyncedTable *table)
+{
+	return table->phase == state::Phase::publish_gate || table->phase == state::Phase::gate;
+}
+
+void
+open_table_gate(Copier *copier, const state::SyncedTable *table)
+{
+	MemoryContext context =
+		AllocSetContextCreate(copier->context, "livesync gate", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	WaitingGate *it = (WaitingGate *) palloc0(sizeof(WaitingGate));
+
+	it->table_id = table->id;
+	it->generation = table->generation;
+	it->phase = table->phase;
+	it->context = context;
+	it->gate = source::open_gate(copier->connection, table->source_oid);
+	it->next = copier->gates;
+	copier->gates = it;
+	MemoryContextSwitchTo(old);
+}
+
+void
+take_new_gates(Copier *copier)
+{
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	state::SyncedTables list = state::load_tables(copier->config->id);
+
+	for (int i = 0; i < list.count; i++)
+	{
+		state::SyncedTable *table = list.tables[i];
+
+		if ((table->state == state::TableState::copying ||
+			 table->state == state::TableState::queued) &&
+			is_in_gate(table) && !is_waiting_for(copier, table->id) && try_take(table->id))
+			open_table_gate(copier, table);
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+void
+close_table_gate(Copier *copier, WaitingGate *gate)
+{
+	WaitingGate **link = &copier->gates;
+
+	while (*link != gate)
+		link = &(*link)->next;
+	*link = gate->next;
+	set_table_wait(gate->table_id, nullptr);
+	give_back(gate->table_id);
+	MemoryContextDelete(gate->context);
+}
+
+/* Chunks of one leaf, numbered on from *number. */
+void
+add_leaf(const state::SyncedTable *table, const source::Leaf &leaf, bool is_whole, int *number)
+{
+	uint32 blocks = (uint32) leaf.blocks;
+	uint32 each = source::blocks_per_chunk(
+		blocks, (uint64) base::settings::chunk_size_kb * 1024, BLCKSZ, kMaxChunks);
+	uint32 count = is_whole ? 1 : source::chunk_count(blocks, each);
+
+	for (uint32 i = 0; i < count; i++)
+	{
+		source::BlockRange range = source::chunk_range(blocks, each, i);
+		state::Chunk chunk{};
+
+		chunk.table_id = table->id;
+		chunk.generation = table->generation;
+		chunk.number = ++*number;
+		chunk.leaf_oid = leaf.oid;
+		chunk.leaf_schema = leaf.schema;
+		chunk.leaf_name = leaf.name;
+		chunk.leaf_filenode = leaf.filenode;
+		chunk.first_block = is_whole ? 0 : range.first;
+		chunk.end_block = is_whole ? -1 : (int64) range.end;
+		state::add_chunk(chunk);
+	}
+}
+
+/*
+ * Whole leaves where the source has no TID range scan; and where a one-snapshot table meets rows of its own, all in one
+ * transaction, so that it can fail and start over without a trace.
+ */
+bool
+wants_whole_leaves(const Copier *copier, const state::SyncedTable *table)
+{
+	return copier->connection->server_version < 140000 ||
+		(table->mode == state::CopyMode::snapshot && !table->empty_at_start);
+}
+
+void
+plan_table(Copier *copier, const state::SyncedTable *table)
+{
+	const char *exported = nullptr;
+	const char *snapshot = nullptr;
+	int chunks = 0;
+
+	if (table->mode == state::CopyMode::snapshot)
+	{
+		HeldSnapshot *held = copier->snapshots;
+		MemoryContext old = MemoryContextSwitchTo(held->context);
+		source::ExportedSnapshot it = source::export_snapshot(
+			held->connection, table->source_oid, table->source_schema, table->source_name);
+
+		MemoryContextSwitchTo(old);
+		exported = it.name;
+		snapshot = it.snapshot;
+	}
+
+	/* the size of now: rows in pages that are added later all have changes in the spool */
+	source::Leaves leaves = source::read_leaves(copier->connection, table->source_oid);
+
+	for (int i = 0; i < leaves.count; i++)
+		add_leaf(table, leaves.leaves[i], wants_whole_leaves(copier, table), &chunks);
+	state::record_plan(table->id, chunks, table->load_upserts, exported, snapshot);
+}
+
+/* The connection is opened before the local transaction, to be there however the transaction ends. */
+void
+open_snapshot_holder(Copier *copier, const state::SyncedTable *table)
+{
+	MemoryContext context =
+		AllocSetContextCreate(copier->context, "livesync snapshot", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	HeldSnapshot *held = (HeldSnapshot *) palloc0(sizeof(HeldSnapshot));
+
+	held->table_id = table->id;
+	held->generation = table->generation;
+	held->context = context;
+	held->connection = source::open_connection(copier->config->source, copier->config->slot_name,
+											   source::Purpose::copy);
+	held->next = copier->snapshots;
+	copier->snapshots = held;
+	MemoryContextSwitchTo(old);
+}
+
+void
+pass_gate(Copier *copier, const WaitingGate *gate)
+{
+	const char *name = nullptr;
+	wire::Lsn position = wire::kInvalidLsn;
+
+	if (gate->phase == state::Phase::publish_gate)
+		position = source::wait_source_flushed(copier->connection);
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	state::SyncedTable *table = state::load_table(gate->table_id, state::RowLock::update);
+
+	if (table != nullptr && table->generation == gate->generation && table->phase == gate->phase &&
+		(table->state == state::TableState::queued || table->state == state::TableState::copying))
+	{
+		name = state::source_table_name(table);
+		if (gate->phase == state::Phase::publish_gate)
+			state::record_admit_lsn(table->id, position);
+		else
+		{
+			base::failpoint("gate_passed", name);
+			if (table->mode == state::CopyMode::snapshot)
+				open_snapshot_holder(copier, table);
+			plan_table(copier, table);
+			state::record_event(copier->config->name, name, "copy_started", nullptr);
+		}
+	}
+	if (name != nullptr)
+		name = MemoryContextStrdup(copier->turn, name);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	if (name != nullptr && gate->phase == state::Phase::gate)
+		base::failpoint("planned", name);
+	wake_connector();
+}
+
+} // namespace
+
+bool
+poll_gates(Copier *copier)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool any = false;
+
+	if (!TimestampDifferenceExceeds(copier->gates_at, now, kGateEveryMs))
+		return copier->gates != nullptr;
+	copier->gates_at = now;
+	take_new_gates(copier);
+	for (WaitingGate *it = copier->gates; it != nullptr;)
+	{
+		WaitingGate *next = it->next;
+		state::SyncedTable *table;
+		Oid source_oid = InvalidOid;
+
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		table = state::load_table(it->table_id, state::RowLock::none);
+		if (table != nullptr && table->generation == it->generation && table->phase == it->phase)
+			source_oid = table->source_oid;
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+
+		MemoryContext old = MemoryContextSwitchTo(it->context);
+		bool passed = OidIsValid(source_oid) &&
+			source::poll_gate(copier->connection, source_oid, &it->gate);
+
+		MemoryContextSwitchTo(old);
+		if (passed)
+			pass_gate(copier, it);
+		if (passed || !OidIsValid(source_oid))
+		{
+			StartTransactionCommand();
+			close_table_gate(copier, it);
+			CommitTransactionCommand();
+			any = true;
+		}
+		else
+			set_table_wait(it->table_id, it->gate.waiting_for);
+		it = next;
+	}
+	return any || copier->gates != nullptr;
+}
+
+void
+release_finished_snapshots(Copier *copier)
+{
+	HeldSnapshot **link = &copier->snapshots;
+
+	if (copier->snapshots == nullptr)
+		return;
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	while (*link != nullptr)
+	{
+		HeldSnapshot *held = *link;
+		const state::SyncedTable *table = state::load_table(held->table_id, state::RowLock::none);
+
+		if (table != nullptr && table->generation == held->generation &&
+			(table->state == state::TableState::copying || table->state == state::TableState::failed) &&
+			table->exported != nullptr)
+		{
+			link = &held->next;
+			continue;
+		}
+		*link = held->next;
+		source::close_connection(held->connection);
+		MemoryContextDelete(held->context);
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+} // namespace worker

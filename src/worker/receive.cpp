@@ -1,0 +1,251 @@
+/*
+ * worker/receive.cpp
+ *
+ * From the socket to the routes.  See connector.hpp.
+ */
+#include "worker/connector.hpp"
+
+#include "base/compat.hpp"
+#include "base/settings.hpp"
+#include "state/event.hpp"
+#include "worker/registry.hpp"
+
+namespace worker
+{
+namespace
+{
+
+/* How many messages are taken before latch, interrupts and feedback get their turn. */
+constexpr int kMessagesATurn = 2000;
+constexpr int64 kFeedbackEveryMs = 1000;
+
+struct ReceiveContext
+{
+	const ConnectorWorker *worker;
+	wire::MessageKind kind;
+};
+
+void
+describe_message(void *argument)
+{
+	const ReceiveContext *at = (const ReceiveContext *) argument;
+
+	errcontext("connector \"%s\", message %s of source transaction %u, finished at %X/%X",
+			   at->worker->config->name, wire::describe(at->kind), at->worker->xid,
+			   (uint32) (at->worker->commit_lsn >> 32), (uint32) at->worker->commit_lsn);
+}
+
+/* An INSERT carries an unchanged value when an update makes a row match the row filter. */
+bool
+has_unchanged(const wire::Tuple &tuple)
+{
+	wire::TupleCursor cursor(tuple);
+
+	for (uint16 i = 0; i < tuple.columns; i++)
+		if (cursor.next().kind == wire::ValueKind::unchanged)
+			return true;
+	return false;
+}
+
+/* From here on the table's changes go to its spool, and it catches up from there. */
+void
+divert_to_spool(ConnectorWorker *worker, Route *route)
+{
+	flush_route(worker, route);
+	begin_local(worker);
+	state::finish_load(route->table->id, worker->commit_lsn);
+	route->table->state = state::TableState::catching_up;
+	worker->tables_changed = true;
+}
+
+void
+take_change(ConnectorWorker *worker, const wire::Message &message, std::string_view raw)
+{
+	Route *route = find_route(worker->routes, message.change.relid);
+
+	if (route == nullptr)
+		return;
+	if (route->table->state == state::TableState::streaming)
+	{
+		if (message.kind != wire::MessageKind::insert || route->table->row_filter == nullptr ||
+			!has_unchanged(message.change.new_tuple))
+		{
+			if (route->target == nullptr)
+				(void) ensure_target(worker, route);
+			/* triggers that fire may look at other tables: everything before comes first */
+			if (route->target->fires_triggers)
+				flush_batch(worker);
+			add_change(worker, route, message);
+			if (route->target->fires_triggers)
+				flush_batch(worker);
+			return;
+		}
+		divert_to_spool(worker, route);
+	}
+	if (is_spooling(route))
+		spool_change(worker, route, raw, 1);
+}
+
+void
+take_truncate(ConnectorWorker *worker, const wire::Message &message, std::string_view raw)
+{
+	Route **streaming = (Route **) palloc(sizeof(Route *) * (message.truncate.count + 1));
+	int count = 0;
+
+	for (uint32 i = 0; i < message.truncate.count; i++)
+	{
+		Route *route = find_route(worker->routes, message.truncate.relid(i));
+
+		if (route == nullptr)
+			continue;
+		if (route->table->state == state::TableState::streaming)
+			streaming[count++] = route;
+		else if (is_spooling(route))
+			spool_change(worker, route, raw, 1);
+	}
+	if (count > 0)
+	{
+		flush_batch(worker);
+		truncate_routes(worker, streaming, count, message.truncate.restart_identity);
+	}
+	pfree(streaming);
+}
+
+void
+take_relation(ConnectorWorker *worker, const wire::Message &message, std::string_view raw)
+{
+	Route *route = find_route(worker->routes, message.relation.relid);
+
+	/* changes that came before are of the old shape */
+	if (route != nullptr && route->first != nullptr)
+		flush_route(worker, route);
+	remember_relation(worker->routes, message.relation, raw);
+	/* a segment that was begun has the old description in front: say the new one too */
+	if (route != nullptr && is_spooling(route) && route->spool != nullptr && route->spool->len > 0)
+		spool_change(worker, route, raw, 0);
+}
+
+void
+take_commit(ConnectorWorker *worker, const wire::Message &message)
+{
+	worker->in_source_transaction = false;
+	worker->has_uncommitted = true;
+	worker->end_lsn = message.commit.end_lsn;
+	worker->commit_time = message.commit.commit_time;
+	if (worker->batch_changes == 0 && !worker->in_local_transaction)
+		commit_local(worker);
+	else if (is_batch_due(worker))
+		commit_local(worker);
+}
+
+void
+take_message(ConnectorWorker *worker, std::string_view raw)
+{
+	wire::Message message;
+	wire::DecodeStatus status = wire::decode(raw, false, &message);
+	ReceiveContext at{worker, message.kind};
+	ErrorContextCallback callback;
+
+	if (status != wire::DecodeStatus::ok)
+		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
+						errmsg("the source sent a message that cannot be read: %s",
+							   wire::describe(status))));
+	callback.callback = describe_message;
+	callback.arg = &at;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	switch (message.kind)
+	{
+		case wire::MessageKind::begin:
+			worker->in_source_transaction = true;
+			worker->xid = message.begin.xid;
+			worker->commit_lsn = message.begin.final_lsn;
+			break;
+		case wire::MessageKind::commit:
+			take_commit(worker, message);
+			break;
+		case wire::MessageKind::relation:
+			take_relation(worker, message, raw);
+			break;
+		case wire::MessageKind::insert:
+		case wire::MessageKind::update:
+		case wire::MessageKind::del:
+			take_change(worker, message, raw);
+			/* a slice of a big transaction */
+			if (is_batch_full(worker))
+				flush_batch(worker);
+			break;
+		case wire::MessageKind::truncate:
+			take_truncate(worker, message, raw);
+			break;
+		case wire::MessageKind::type:
+		case wire::MessageKind::origin:
+		case wire::MessageKind::message:
+			break;
+		case wire::MessageKind::stream_start:
+		case wire::MessageKind::stream_stop:
+		case wire::MessageKind::stream_commit:
+		case wire::MessageKind::stream_abort:
+		case wire::MessageKind::begin_prepare:
+		case wire::MessageKind::prepare:
+		case wire::MessageKind::commit_prepared:
+		case wire::MessageKind::rollback_prepared:
+		case wire::MessageKind::stream_prepare:
+			ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
+							errmsg("the source sent a %s message that was not asked for",
+								   wire::describe(message.kind))));
+	}
+	error_context_stack = callback.previous;
+}
+
+void
+take_keepalive(ConnectorWorker *worker, const source::StreamMessage &message)
+{
+	if (is_at_boundary(worker))
+		advance_idle(worker, worker->received, message.reply_requested);
+	if (message.reply_requested)
+		send_position(worker, true);
+}
+
+} // namespace
+
+void
+send_position(ConnectorWorker *worker, bool now)
+{
+	TimestampTz at = GetCurrentTimestamp();
+	wire::Lsn before = worker->confirmed;
+
+	if (worker->stream == nullptr)
+		return;
+	note_flushed(worker);
+	if (!now && worker->confirmed == before &&
+		!TimestampDifferenceExceeds(worker->feedback_at, at, kFeedbackEveryMs))
+		return;
+	source::send_feedback(worker->stream, worker->received, worker->confirmed, worker->applied);
+	my_entry()->flushed = worker->confirmed;
+	worker->feedback_at = at;
+}
+
+bool
+receive_some(ConnectorWorker *worker)
+{
+	source::StreamMessage message;
+	bool any = false;
+
+	for (int i = 0; i < kMessagesATurn; i++)
+	{
+		source::Received received = source::next_message(worker->stream, &message);
+
+		if (received == source::Received::nothing)
+			break;
+		any = true;
+		worker->received = Max(worker->received, message.end);
+		if (received == source::Received::keepalive)
+			take_keepalive(worker, message);
+		else
+			take_message(worker, message.payload);
+	}
+	return any;
+}
+
+} // namespace worker

@@ -1,0 +1,145 @@
+/*
+ * worker/registry.hpp
+ *
+ * The shared memory of the extension: which connectors there are in this server, which processes
+ * work for them, and what they tell of themselves.  All of it may be lost at any time: after a
+ * restart scouts read the connectors of each database again.
+ *
+ *   SQL call ──commit──► entry ──launcher──► connector worker ──► copy workers
+ *                          ▲                    │ live positions, waits
+ *                          └────────────────────┘
+ *
+ * Surprising: a call never stops or starts a worker for good.  It holds the connector while its transaction runs, and
+ * at the end (commit or abort) lets the launcher start a worker, which reads from the tables whether it is wanted at all.
+ */
+#pragma once
+
+#include "base/pg.hpp"
+
+namespace worker
+{
+
+constexpr int kTextSize = 200;
+constexpr int kSweeper = 0; /* the id that stands for a database's cleanup */
+
+struct ConnectorEntry
+{
+	bool is_used;
+	bool is_wanted;	  /* the launcher starts it when it does not run */
+	bool is_starting; /* registered, not attached yet */
+	int holds;		  /* calls that keep it stopped for their transaction */
+	Oid database;
+	int connector_id;
+	pid_t pid;
+	Latch *latch;
+	int failures; /* in a row */
+	TimestampTz restart_at;
+	uint32 refresh_wanted;
+	uint32 refresh_done;
+	bool is_changed; /* its row was changed: read it again */
+	bool is_tables_changed; /* a copy worker changed the state of a table */
+	XLogRecPtr received;
+	XLogRecPtr applied;
+	XLogRecPtr flushed;
+	XLogRecPtr source;
+	TimestampTz applied_at;
+	int64 slot_retained;
+	char waiting_for[kTextSize];
+};
+
+struct CopyEntry
+{
+	bool is_used;
+	Oid database;
+	int connector_id;
+	pid_t pid;
+	Latch *latch;
+	int64 table_id;
+	int chunk;
+	char activity[kTextSize];
+};
+
+struct TableWait
+{
+	bool is_used;
+	Oid database;
+	int64 table_id;
+	char waiting_for[kTextSize];
+};
+
+/* From _PG_init(), while preloading. */
+void reserve_shared_memory();
+
+/* ERROR with what to set, when the library is not preloaded. */
+void require_preloaded();
+
+/*
+ * For the callers of SQL functions.
+ */
+
+/* At the end of this transaction, whatever end: have the launcher look at the connector. */
+void look_at_transaction_end(int connector_id);
+/* Stop its processes now, and keep them stopped until the end of this transaction. */
+void hold_connector(int connector_id);
+/* Ask for a fresh look at the publications; wait with is_refreshed(). */
+uint32 request_refresh(int connector_id);
+bool is_refreshed(int connector_id, uint32 request);
+void note_changed(int connector_id);
+
+/* Copies of the entries of this database, palloc'ed. */
+ConnectorEntry *list_connectors(int *count);
+CopyEntry *list_copies(int *count);
+TableWait *list_table_waits(int *count);
+bool read_entry(int connector_id, ConnectorEntry *copy);
+
+/*
+ * For the launcher.
+ */
+
+void attach_launcher();
+void register_connector(Oid database, int connector_id); /* by scouts and at transaction end */
+/* An entry that should run and does not; -1: none. *wait_ms: when to look again. */
+int next_to_start(long *wait_ms);
+void mark_starting(int slot, bool is_starting);
+bool is_starting(int slot);
+void postpone(int slot);
+void forget_slot(int slot);
+Oid slot_database(int slot);
+int slot_connector(int slot);
+
+/* Keep all connectors of a database stopped for a while, because it is being dropped. */
+void stop_database(Oid database);
+
+/*
+ * For the workers.
+ */
+
+/* False: not wanted any more, exit. */
+bool attach_connector(int slot);
+/* How the process ends; without a call it counts as a failure. */
+enum class Ending
+{
+	failed,	   /* start again after a delay that grows */
+	again,	   /* start again at once */
+	stopped,   /* keep the entry, do not start */
+	forgotten, /* the connector is gone */
+};
+void set_ending(Ending ending);
+void note_success(); /* it works: the delay begins small again */
+ConnectorEntry *my_entry();
+void set_waiting_for(const char *text); /* nullptr: nothing */
+
+/* False: no place, or the connector does not run: exit. */
+bool attach_copy(int connector_slot, int copy_slot);
+int reserve_copy(int connector_id); /* -1: no place */
+void release_copy(int copy_slot);
+int count_copies(int connector_id);
+void set_copy_activity(int64 table_id, int chunk, const char *text);
+void stop_copies(int64 table_id); /* 0: all of this connector */
+void wake_copies();
+void wake_connector();
+int my_connector_slot();
+
+void set_table_wait(int64 table_id, const char *text); /* nullptr: none */
+
+} // namespace worker

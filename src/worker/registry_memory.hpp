@@ -1,0 +1,31 @@
+/*
+ * worker/registry_memory.hpp
+ *
+ * The layout of the shared memory, for the files that implement registry.hpp and nobody else.
+ */
+#pragma once
+
+#include "worker/registry.hpp"
+
+namespace worker
+{
+
+struct Registry
+{
+	LWLock *lock; /* protects everything below */
+	Latch *launcher;
+	int nconnectors;
+	int ncopies;
+	ConnectorEntry *connectors;
+	CopyEntry *copies;
+	TableWait *waits; /* as many as copies */
+};
+
+extern Registry *registry; /* nullptr: not preloaded */
+
+/* These four need the lock. */
+int find_connector(Oid database, int connector_id); /* -1: none */
+void delay_restart(ConnectorEntry *entry);
+void wake_launcher();
+
+} // namespace worker

@@ -1,0 +1,242 @@
+/*
+ * worker/routes.cpp
+ *
+ * See routes.hpp.
+ */
+#include "worker/routes.hpp"
+
+namespace worker
+{
+namespace
+{
+
+HTAB *
+make_table(const char *name, Size entry_size, MemoryContext context)
+{
+	HASHCTL control;
+
+	memset(&control, 0, sizeof(control));
+	control.keysize = sizeof(uint32);
+	control.entrysize = entry_size;
+	control.hcxt = context;
+	return hash_create(name, 128, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+char *
+copy_name(std::string_view name)
+{
+	return pnstrdup(name.data(), name.size());
+}
+
+void
+forget_route(Routes *routes, Route *route)
+{
+	close_route_target(route);
+	if (route->spool != nullptr)
+	{
+		pfree(route->spool->data);
+		pfree(route->spool);
+	}
+	MemoryContextDelete(route->table_context);
+	(void) hash_search(routes->by_relid, &route->relid, HASH_REMOVE, nullptr);
+}
+
+void
+take_over(Routes *routes, const state::SyncedTable *table)
+{
+	bool found;
+	uint32 relid = table->source_oid;
+	Route *route = (Route *) hash_search(routes->by_relid, &relid, HASH_ENTER, &found);
+
+	if (found && route->table->id != table->id)
+	{
+		forget_route(routes, route);
+		route = (Route *) hash_search(routes->by_relid, &relid, HASH_ENTER, &found);
+	}
+	if (!found)
+	{
+		memset(route, 0, sizeof(*route));
+		route->relid = relid;
+		route->last_segment = -1;
+		route->table_context =
+			AllocSetContextCreate(routes->context, "livesync route", ALLOCSET_SMALL_SIZES);
+	}
+	else if (route->table->generation != table->generation)
+	{
+		route->last_segment = -1;
+		close_route_target(route);
+	}
+	MemoryContextReset(route->table_context);
+	MemoryContext old = MemoryContextSwitchTo(route->table_context);
+
+	route->table = state::copy_table(table);
+	route->name = state::source_table_name(table);
+	route->is_listed = true;
+	MemoryContextSwitchTo(old);
+}
+
+} // namespace
+
+Routes *
+make_routes(MemoryContext parent)
+{
+	MemoryContext context =
+		AllocSetContextCreate(parent, "livesync routes", ALLOCSET_DEFAULT_SIZES);
+	Routes *routes = (Routes *) MemoryContextAllocZero(context, sizeof(Routes));
+
+	routes->context = context;
+	routes->by_relid = make_table("livesync routes", sizeof(Route), context);
+	routes->relations = make_table("livesync relations", sizeof(StreamRelation), context);
+	return routes;
+}
+
+void
+load_routes(Routes *routes, int connector_id)
+{
+	state::SyncedTables list = state::load_tables(connector_id);
+	HASH_SEQ_STATUS scan;
+	Route *route;
+
+	hash_seq_init(&scan, routes->by_relid);
+	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
+		route->is_listed = false;
+	for (int i = 0; i < list.count; i++)
+		take_over(routes, list.tables[i]);
+	hash_seq_init(&scan, routes->by_relid);
+	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
+		if (!route->is_listed)
+			forget_route(routes, route);
+}
+
+Route *
+find_route(const Routes *routes, uint32 relid)
+{
+	return (Route *) hash_search(routes->by_relid, &relid, HASH_FIND, nullptr);
+}
+
+Route *
+find_route_by_id(const Routes *routes, int64 table_id)
+{
+	HASH_SEQ_STATUS scan;
+	Route *route;
+
+	hash_seq_init(&scan, routes->by_relid);
+	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
+		if (route->table->id == table_id)
+		{
+			hash_seq_term(&scan);
+			return route;
+		}
+	return nullptr;
+}
+
+void
+remember_relation(Routes *routes, const wire::RelationMessage &message, std::string_view raw)
+{
+	bool found;
+	StreamRelation *it =
+		(StreamRelation *) hash_search(routes->relations, &message.relid, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		it->version = 0;
+		it->context =
+			AllocSetContextCreate(routes->context, "livesync relation", ALLOCSET_SMALL_SIZES);
+	}
+	MemoryContextReset(it->context);
+	MemoryContext old = MemoryContextSwitchTo(it->context);
+	wire::RelationColumnCursor cursor(message);
+
+	it->version++;
+	it->message = (char *) palloc(raw.size() + 1);
+	memcpy(it->message, raw.data(), raw.size());
+	it->message_size = (uint32) raw.size();
+	it->replica_identity = message.replica_identity;
+	it->ncolumns = message.column_count;
+	it->columns = (char **) palloc(sizeof(char *) * (it->ncolumns + 1));
+	it->is_key = (bool *) palloc(sizeof(bool) * (it->ncolumns + 1));
+	for (int i = 0; i < it->ncolumns; i++)
+	{
+		wire::RelationColumn column = cursor.next();
+
+		it->columns[i] = copy_name(column.name);
+		it->is_key[i] = column.is_key;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+StreamRelation *
+find_relation(const Routes *routes, uint32 relid)
+{
+	return (StreamRelation *) hash_search(routes->relations, &relid, HASH_FIND, nullptr);
+}
+
+target::RelationSpec
+make_spec(const state::SyncedTable *table, const StreamRelation *relation)
+{
+	return target::RelationSpec{
+		table->target_schema,		table->target_name,		relation->ncolumns,
+		relation->columns,			relation->is_key,		relation->replica_identity == 'f',
+		table->nkey_columns,		table->key_columns,
+	};
+}
+
+target::TargetRelation *
+open_route_target(Route *route, const StreamRelation *relation)
+{
+	if (route->target != nullptr && route->target_version == relation->version &&
+		route->target_changes == target::definition_changes())
+		return route->target;
+	close_route_target(route);
+
+	/* read the counter first: a change while opening must not go unnoticed */
+	AcceptInvalidationMessages();
+	route->target_changes = target::definition_changes();
+	route->target_version = relation->version;
+	route->target = target::open_target(make_spec(route->table, relation), TopMemoryContext);
+	return route->target;
+}
+
+target::TargetRelation *
+open_recorded_target(const state::SyncedTable *table, MemoryContext parent)
+{
+	target::RelationSpec spec{};
+	bool *is_key = (bool *) palloc0(sizeof(bool) * (table->ncolumns + 1));
+
+	for (int i = 0; i < table->ncolumns; i++)
+		for (int k = 0; k < table->nkey_columns; k++)
+			is_key[i] |= strcmp(table->columns[i], table->key_columns[k]) == 0;
+	spec.schema = table->target_schema;
+	spec.name = table->target_name;
+	spec.ncolumns = table->ncolumns;
+	spec.columns = table->columns;
+	spec.is_key = is_key;
+	return target::open_target(spec, parent);
+}
+
+void
+close_route_target(Route *route)
+{
+	if (route->target != nullptr)
+		target::close_target(route->target);
+	route->target = nullptr;
+}
+
+bool
+is_spooling(const Route *route)
+{
+	switch (route->table->state)
+	{
+		case state::TableState::copying:
+		case state::TableState::catching_up:
+		case state::TableState::paused:
+		case state::TableState::failed:
+			return true;
+		case state::TableState::queued:
+		case state::TableState::streaming:
+			return false;
+	}
+	return false;
+}
+
+} // namespace worker

@@ -1,0 +1,91 @@
+/*
+ * worker/routes.hpp
+ *
+ * Where the changes of a source relation go: to the target table as they come, to the table's
+ * spool, or nowhere.  One route for each synced table, found by the source's relation id, which
+ * is what the stream says and what survives a rename at the source.
+ *
+ * Owns: the routes, what is known of the stream's relations, and the changes that wait in each
+ * route for the end of the batch.
+ *
+ * Surprising: the source sends a Relation message once and then again only when something changed,
+ * so those of relations that have no route yet are kept too.
+ */
+#pragma once
+
+#include "state/stats.hpp"
+#include "state/synced_table.hpp"
+#include "target/apply.hpp"
+
+namespace worker
+{
+
+/* A relation as the stream described it last. */
+struct StreamRelation
+{
+	uint32 relid; /* hash key */
+	char *message; /* the raw Relation message, for the spool */
+	uint32 message_size;
+	char replica_identity;
+	int ncolumns;
+	char **columns;
+	bool *is_key;
+	uint64 version; /* counts the descriptions */
+	MemoryContext context;
+};
+
+struct Route
+{
+	uint32 relid; /* hash key */
+	state::SyncedTable *table;
+	MemoryContext table_context;
+	char *name; /* "schema.table" at the source */
+	bool is_listed; /* seen in the table list being loaded */
+
+	target::TargetRelation *target;
+	uint64 target_version;	 /* of the stream's description it was opened for */
+	uint64 target_changes; /* definition_changes() then */
+
+	target::PendingChange *first;
+	target::PendingChange *last;
+
+	StringInfo spool; /* entries of the segment being filled */
+	int spool_changes;
+	int64 last_segment; /* -1: not read yet */
+
+	state::TableStats stats; /* not written yet */
+	bool has_stats;
+	TimestampTz retry_at; /* failed tables: when to try again */
+	int retries;
+};
+
+struct Routes
+{
+	MemoryContext context;
+	HTAB *by_relid;
+	HTAB *relations;
+};
+
+Routes *make_routes(MemoryContext parent);
+
+/* Take over the tables of the connector as they are recorded now. Needs a transaction. */
+void load_routes(Routes *routes, int connector_id);
+Route *find_route(const Routes *routes, uint32 relid);
+Route *find_route_by_id(const Routes *routes, int64 table_id);
+
+void remember_relation(Routes *routes, const wire::RelationMessage &message, std::string_view raw);
+StreamRelation *find_relation(const Routes *routes, uint32 relid);
+
+/* The target as the writer needs it, opened anew when either side changed. ERROR when it cannot be. */
+target::TargetRelation *open_route_target(Route *route, const StreamRelation *relation);
+void close_route_target(Route *route);
+
+/* The same from a description of the source's columns. */
+target::RelationSpec make_spec(const state::SyncedTable *table, const StreamRelation *relation);
+
+/* The same from what the catalogs of the source said, for use before any message came. */
+target::TargetRelation *open_recorded_target(const state::SyncedTable *table, MemoryContext parent);
+
+bool is_spooling(const Route *route);
+
+} // namespace worker

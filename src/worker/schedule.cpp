@@ -1,0 +1,314 @@
+/*
+ * worker/schedule.cpp
+ *
+ * What the connector worker does for its tables between two source transactions.  See connector.hpp.
+ *
+ *   queued       begin the copy: from this commit on the table's changes are spooled
+ *   catching_up  when the stream has passed the copy's end: replay the tail and let the table stream
+ *   failed       try again after a delay
+ *
+ * Only this process writes spools and lets tables stream, so only it can know that nothing is missing.
+ */
+#include "worker/connector.hpp"
+
+#include "base/failpoint.hpp"
+#include "base/settings.hpp"
+#include "base/subtransaction.hpp"
+#include "state/event.hpp"
+#include "state/ledger.hpp"
+#include "state/spool.hpp"
+#include "worker/drain.hpp"
+#include "worker/process.hpp"
+#include "worker/registry.hpp"
+#include "worker/table_setup.hpp"
+
+namespace worker
+{
+namespace
+{
+
+/* A tail of this many segments is replayed here; a longer one is left to copy workers. */
+constexpr int kTailSegments = 4;
+constexpr int64 kLongestRetryMs = 60000;
+
+struct TableStep
+{
+	ConnectorWorker *worker;
+	state::SyncedTable *table;
+	bool is_done;
+	Drain drain;
+	DrainResult result;
+};
+
+void
+mark_failed(ConnectorWorker *worker, const state::SyncedTable *table, const ErrorData *error,
+			wire::Lsn lsn)
+{
+	mark_table_failed(worker->config->name, table->id, state::source_table_name(table), error, lsn);
+	worker->tables_changed = true;
+}
+
+void
+begin_copy_step(void *argument)
+{
+	TableStep *step = (TableStep *) argument;
+
+	begin_copy(step->worker->config, step->table, step->worker->control);
+	step->is_done = true;
+}
+
+/* queued: wait until a fresh walsender streams from behind the publication of the table, then begin. */
+void
+start_table(ConnectorWorker *worker, Route *route)
+{
+	if (route->table->phase == state::Phase::publish_gate)
+		return;
+	if (route->table->phase == state::Phase::confirm &&
+		worker->connected_at < route->table->admit_lsn)
+	{
+		worker->needs_reconnect |= worker->confirmed >= route->table->admit_lsn;
+		return;
+	}
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	TableStep step{worker, state::load_table(route->table->id, state::RowLock::try_update), false, {}, {}};
+
+	if (step.table != nullptr && step.table->state == state::TableState::queued)
+	{
+		ErrorData *error = base::run_in_subtransaction(begin_copy_step, &step);
+
+		if (error != nullptr)
+			mark_failed(worker, step.table, error, worker->applied);
+		worker->tables_changed = true;
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	base::failpoint("spool_started", route->name);
+}
+
+void
+flip_step(void *argument)
+{
+	TableStep *step = (TableStep *) argument;
+
+	step->result = drain_spool(&step->drain);
+	if (step->result == DrainResult::empty)
+		step->result = restore_aside(&step->drain);
+	if (step->result == DrainResult::empty && step->drain.refetched <= step->worker->applied)
+	{
+		state::set_streaming(step->table->id);
+		state::record_event(step->worker->config->name, state::source_table_name(step->table),
+							"table_streaming", nullptr);
+		step->is_done = true;
+	}
+}
+
+/* In the transaction of the caller, who rolls back when nothing came of it. */
+bool
+flip_locked(ConnectorWorker *worker, state::SyncedTable *table)
+{
+	TableStep step{worker, table, false, {}, {}};
+
+	step.drain.table = table;
+	step.drain.control = worker->control;
+	ErrorData *error = base::run_in_subtransaction(flip_step, &step);
+
+	if (error == nullptr && step.result == DrainResult::failed)
+		error = step.drain.failure.error;
+	if (error != nullptr)
+	{
+		if (step.result == DrainResult::failed)
+		{
+			/* what the drain did before it failed must not stay */
+			AbortCurrentTransaction();
+			StartTransactionCommand();
+			PushActiveSnapshot(GetTransactionSnapshot());
+		}
+		mark_failed(worker, table, error, step.drain.failure.lsn);
+		return true;
+	}
+	if (step.drain.refetched > worker->applied && step.result == DrainResult::empty)
+	{
+		state::move_end_lsn(table->id, step.drain.refetched);
+		worker->tables_changed = true;
+		return true;
+	}
+	worker->tables_changed |= step.is_done;
+	return step.is_done;
+}
+
+void
+try_flip(ConnectorWorker *worker, Route *route)
+{
+	MemoryContext context =
+		AllocSetContextCreate(TopMemoryContext, "livesync flip", ALLOCSET_DEFAULT_SIZES);
+
+	base::failpoint("before_flip", route->name);
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	MemoryContext old = MemoryContextSwitchTo(context);
+	state::SyncedTable *table = state::load_table(route->table->id, state::RowLock::try_update);
+	bool keep = false;
+
+	if (table != nullptr && table->state == state::TableState::catching_up &&
+		table->end_lsn <= worker->applied &&
+		state::count_segments(table->id, table->generation, kTailSegments + 1) <= kTailSegments)
+		keep = flip_locked(worker, table);
+	MemoryContextSwitchTo(old);
+	if (keep)
+	{
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+	}
+	else
+		AbortCurrentTransaction();
+	MemoryContextDelete(context);
+	base::failpoint("after_flip", route->name);
+}
+
+void
+retry_failed(ConnectorWorker *worker, Route *route, TimestampTz now)
+{
+	if (route->retry_at == 0)
+	{
+		int64 delay = base::settings::retry_delay_ms;
+
+		for (int i = 0; i < route->retries && delay < kLongestRetryMs; i++)
+			delay *= 2;
+		route->retry_at = TimestampTzPlusMilliseconds(now, Min(delay, kLongestRetryMs));
+		return;
+	}
+	if (now < route->retry_at)
+		return;
+	route->retry_at = 0;
+	route->retries++;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (state::load_table(route->table->id, state::RowLock::try_update) != nullptr)
+		worker->tables_changed |= state::leave_failed(route->table->id);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+void
+schedule_table(ConnectorWorker *worker, Route *route, TimestampTz now)
+{
+	switch (route->table->state)
+	{
+		case state::TableState::queued:
+			start_table(worker, route);
+			break;
+		case state::TableState::catching_up:
+			if (route->table->end_lsn <= worker->applied)
+				try_flip(worker, route);
+			break;
+		case state::TableState::failed:
+			retry_failed(worker, route, now);
+			break;
+		case state::TableState::streaming:
+			route->retries = 0;
+			route->retry_at = 0;
+			break;
+		case state::TableState::copying:
+		case state::TableState::paused:
+			break;
+	}
+}
+
+bool
+start_copy_worker(int connector_id)
+{
+	int copy_slot = reserve_copy(connector_id);
+	struct
+	{
+		Oid database;
+		int copy_slot;
+	} extra{MyDatabaseId, copy_slot};
+
+	if (copy_slot < 0)
+		return false;
+	if (start_process("livesync copy", "livesync_copy_main", Int32GetDatum(my_connector_slot()), &extra,
+					  sizeof(extra), nullptr))
+		return true;
+	release_copy(copy_slot);
+	ereport(LOG, (errmsg("could not start a livesync copy worker: all background workers are in use"),
+				  errhint("Raise max_worker_processes.")));
+	return false;
+}
+
+/* How many copy workers have something to do now. */
+int
+count_copy_jobs(int connector_id)
+{
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_sql();
+	base::run_sql(
+		"SELECT (SELECT count(*) FROM livesync.chunk c JOIN livesync.synced_table t "
+		"ON t.id = c.table_id AND t.generation = c.generation WHERE t.connector_id = $1 "
+		"AND t.state = 'copying' AND t.phase = 'load' AND c.done_at IS NULL) + "
+		"(SELECT count(*) FROM livesync.synced_table t WHERE t.connector_id = $1 AND "
+		"(t.phase IN ('publish_gate', 'gate') AND t.state IN ('queued', 'copying') "
+		"OR t.state = 'copying' AND t.phase = 'load' AND NOT EXISTS (SELECT FROM livesync.chunk c "
+		"WHERE c.table_id = t.id AND c.generation = t.generation AND c.done_at IS NULL) "
+		"OR t.state = 'catching_up' AND (SELECT count(*) FROM livesync.spool s "
+		"WHERE s.table_id = t.id AND s.generation = t.generation) > $2))",
+		{base::int_value(connector_id), base::int_value(kTailSegments)});
+	int jobs = (int) Min(base::get_bigint(0, 1), 1000);
+
+	base::end_sql();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return jobs;
+}
+
+} // namespace
+
+void
+reload_routes(ConnectorWorker *worker)
+{
+	worker->tables_changed = false;
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	load_routes(worker->routes, worker->config->id);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+void
+schedule_tables(ConnectorWorker *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	HASH_SEQ_STATUS scan;
+	Route *route;
+	int64 *ids;
+	int count = 0;
+
+	/* a step may change the routes: go by id */
+	ids = (int64 *) palloc(sizeof(int64) * (hash_get_num_entries(worker->routes->by_relid) + 1));
+	hash_seq_init(&scan, worker->routes->by_relid);
+	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
+		if (route->table->state != state::TableState::streaming || route->retries > 0)
+			ids[count++] = route->table->id;
+	for (int i = 0; i < count; i++)
+		if ((route = find_route_by_id(worker->routes, ids[i])) != nullptr)
+			schedule_table(worker, route, now);
+	pfree(ids);
+}
+
+void
+schedule_copies(ConnectorWorker *worker)
+{
+	int running = count_copies(worker->config->id);
+
+	if (running >= worker->config->copy_workers)
+		return;
+	int wanted = Min(count_copy_jobs(worker->config->id), worker->config->copy_workers);
+
+	while (running < wanted && start_copy_worker(worker->config->id))
+		running++;
+}
+
+} // namespace worker

@@ -1,0 +1,211 @@
+/*
+ * worker/source_setup.cpp
+ *
+ * Before the stream: the source is the one we know, slot and publication are there, and the position
+ * here fits the position there.  See connector.hpp.
+ *
+ * The invariant: the origin, flushed, is never behind what was confirmed to the source.  When it is
+ * found broken, a tail was lost (a failover to a standby that was behind, a restore, a clone), and
+ * streaming on would skip changes without a word; so it is refused, with the way out.
+ */
+#include "worker/connector.hpp"
+
+#include "base/failpoint.hpp"
+#include "source/prerequisites.hpp"
+#include "source/slot.hpp"
+#include "state/event.hpp"
+#include "target/origin.hpp"
+#include "worker/registry.hpp"
+
+namespace worker
+{
+namespace
+{
+
+constexpr const char *kStartOver =
+	"Drop the connector (force => true if need be), empty the target tables and create it again.";
+
+#define LSN_WORDS(lsn) (uint32) ((lsn) >> 32), (uint32) (lsn)
+
+void
+show_wait(void *, const char *text_form)
+{
+	set_waiting_for(text_form);
+}
+
+/* For the statements in between: each step is recorded before the next. */
+void
+in_transaction(void (*step)(ConnectorWorker *worker), ConnectorWorker *worker)
+{
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	step(worker);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+void
+record_slot_and_origin(ConnectorWorker *worker)
+{
+	target::create_origin(state::origin_name(worker->config->id), worker->config->slot_lsn);
+	state::record_slot(worker->config->id, worker->config->slot_lsn);
+	state::record_event(worker->config->name, nullptr, "slot_created", worker->config->slot_name);
+}
+
+void
+make_slot(ConnectorWorker *worker)
+{
+	state::Connector *config = worker->config;
+
+	/* one that is there was made by us and never recorded: nothing was streamed from it */
+	source::drop_slot(worker->control, config->slot_name);
+	config->slot_lsn = source::create_slot(worker->stream_connection, worker->control,
+										   config->slot_name, show_wait, nullptr);
+	set_waiting_for(nullptr);
+	base::failpoint("slot_created");
+	in_transaction(record_slot_and_origin, worker);
+}
+
+void
+check_same_system(const ConnectorWorker *worker, const source::SystemIdentity &system)
+{
+	const state::Connector *config = worker->config;
+
+	if (config->source_system == nullptr ||
+		strcmp(config->source_system, system.system_identifier) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the source is another server than the one the connector was made for"),
+			 errdetail("Its system identifier is %s, expected %s.", system.system_identifier,
+					   config->source_system),
+			 errhint("Point the connector at the old server, or start over: %s", kStartOver)));
+}
+
+/* After a failover the position must lie on the part of history that both timelines share. */
+void
+check_timeline(const ConnectorWorker *worker, const source::SystemIdentity &system, wire::Lsn origin)
+{
+	const state::Connector *config = worker->config;
+	wire::Lsn left_at;
+
+	if (config->source_timeline == 0 || config->source_timeline == system.timeline)
+		return;
+	if (system.timeline > config->source_timeline &&
+		source::read_switch_point(worker->stream_connection, system.timeline, config->source_timeline,
+								  &left_at) &&
+		origin <= left_at)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the source lost changes that are already applied here"),
+			 errdetail("It is on timeline %u now; the target follows timeline %u up to %X/%X.",
+					   system.timeline, config->source_timeline, LSN_WORDS(origin)),
+			 errhint("%s", kStartOver)));
+}
+
+void
+check_positions(const ConnectorWorker *worker, const source::SystemIdentity &system,
+				const source::SlotState &slot, wire::Lsn origin)
+{
+	const char *name = worker->config->slot_name;
+
+	if (!slot.exists || slot.lost)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 slot.exists
+					 ? errmsg("replication slot \"%s\" has lost WAL that is not applied here", name)
+					 : errmsg("replication slot \"%s\" does not exist at the source", name),
+				 errhint("%s", kStartOver)));
+	if (!slot.is_ours)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("replication slot \"%s\" is not a pgoutput slot of this database", name),
+				 errhint("Drop that slot at the source if it is not needed. %s", kStartOver)));
+	if (slot.confirmed_flush > origin)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the target lost changes that it had confirmed to the source"),
+				 errdetail("The target stands at %X/%X, the slot at %X/%X.", LSN_WORDS(origin),
+						   LSN_WORDS(slot.confirmed_flush)),
+				 errhint("This happens after a failover or restore of the target, or when a copy of it "
+						 "uses the same slot. %s",
+						 kStartOver)));
+	if (origin > system.flush)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the source lost changes that are already applied here"),
+				 errdetail("The target stands at %X/%X, the source ends at %X/%X.", LSN_WORDS(origin),
+						   LSN_WORDS(system.flush)),
+				 errhint("This happens after a failover or restore of the source. %s", kStartOver)));
+}
+
+void
+read_position(ConnectorWorker *worker)
+{
+	const char *name = state::origin_name(worker->config->id);
+
+	if (!target::read_origin(name, &worker->origin))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("replication origin \"%s\" does not exist", name),
+				 errdetail("The position of the connector is lost; pg_upgrade and copies of a database "
+						   "do not keep origins."),
+				 errhint("%s", kStartOver)));
+	worker->origin = target::use_origin(name);
+}
+
+void
+record_identity(ConnectorWorker *worker)
+{
+	source::SystemIdentity system = source::identify_system(worker->stream_connection);
+
+	state::record_source(worker->config->id, system.system_identifier, system.timeline);
+	state::clear_connector_error(worker->config->id);
+}
+
+} // namespace
+
+void
+ensure_source(ConnectorWorker *worker)
+{
+	state::Connector *config = worker->config;
+	bool is_new = config->slot_lsn == wire::kInvalidLsn;
+
+	source::check_prerequisites(worker->control, config->owns_publication ? 0 : config->npublications,
+								config->owns_publication ? nullptr : config->publications, is_new);
+	if (config->owns_publication)
+		source::ensure_publication(worker->control, config->publications[0], config->nwanted_tables,
+								   config->wanted_tables, true);
+	if (is_new)
+		make_slot(worker);
+	in_transaction(read_position, worker);
+
+	source::SystemIdentity system = source::identify_system(worker->stream_connection);
+	source::SlotState slot = source::read_slot(worker->control, config->slot_name);
+
+	check_same_system(worker, system);
+	check_timeline(worker, system, worker->origin);
+	check_positions(worker, system, slot, worker->origin);
+	in_transaction(record_identity, worker);
+	worker->received = worker->applied = worker->confirmed = worker->end_lsn = worker->origin;
+}
+
+void
+open_stream(ConnectorWorker *worker)
+{
+	worker->stream =
+		source::start_stream(worker->stream_connection, worker->config->slot_name, worker->origin,
+							 worker->config->npublications, worker->config->publications);
+	worker->connected_at = worker->confirmed;
+}
+
+void
+close_stream(ConnectorWorker *worker)
+{
+	source::close_connection(worker->stream_connection);
+	worker->stream_connection = nullptr;
+	worker->stream = nullptr;
+}
+
+} // namespace worker

@@ -1,0 +1,116 @@
+/*
+ * worker/table_setup.cpp
+ *
+ * See table_setup.hpp.
+ */
+#include "worker/table_setup.hpp"
+
+#include "state/event.hpp"
+#include "target/apply.hpp"
+#include "target/table_creation.hpp"
+#include "worker/routes.hpp"
+
+namespace worker
+{
+namespace
+{
+
+bool
+is_published_column(const state::SyncedTable *table, const char *name)
+{
+	for (int i = 0; i < table->ncolumns; i++)
+		if (strcmp(table->columns[i], name) == 0)
+			return true;
+	return false;
+}
+
+bool
+are_all_published(const state::SyncedTable *table, int count, char **names)
+{
+	for (int i = 0; i < count; i++)
+		if (!is_published_column(table, names[i]))
+			return false;
+	return true;
+}
+
+void
+create_target(const state::Connector *config, const state::SyncedTable *table,
+			  source::Connection *control)
+{
+	source::SourceColumns from = source::read_columns(control, table->source_oid);
+	target::NewColumn *columns =
+		(target::NewColumn *) palloc0(sizeof(target::NewColumn) * (from.count + 1));
+	target::NewTable it{table->target_schema, table->target_name, 0, columns, 0, nullptr};
+
+	for (int i = 0; i < from.count; i++)
+	{
+		const source::SourceColumn &column = from.columns[i];
+
+		if (!is_published_column(table, column.name))
+			continue;
+		columns[it.ncolumns++] =
+			target::NewColumn{column.name,	   column.type,		column.collation,
+							  column.not_null, column.identity, column.constant_default};
+	}
+	if (are_all_published(table, from.primary_key_count, from.primary_key))
+	{
+		it.nkeys = from.primary_key_count;
+		it.keys = from.primary_key;
+	}
+	target::create_table(it);
+	state::record_event(config->name, state::source_table_name(table), "target_created",
+						psprintf("%s.%s", table->target_schema, table->target_name));
+}
+
+/*
+ * A first copy may meet rows that are there when an index tells the twice ones apart.  A repeated one must begin with an
+ * empty table: what was deleted at the source in the meantime would stay for ever.
+ */
+bool
+prepare_rows(const state::SyncedTable *table, const target::TargetRelation *target)
+{
+	bool is_repeated = table->generation > 0;
+	bool is_empty = target::is_empty(table->target_schema, table->target_name);
+
+	if (is_empty)
+		return true;
+	if (is_repeated && table->empty_at_start)
+	{
+		target::empty_table(table->target_schema, table->target_name);
+		return true;
+	}
+	if (is_repeated)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("target table \"%s.%s\" must be copied again, but held other rows before",
+							   table->target_schema, table->target_name),
+						errhint("Empty it, then call livesync.retry_table().")));
+	if (table->mode == state::CopyMode::keyed && !target->has_key_index)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("target table \"%s.%s\" is not empty and has no unique index on the key",
+						table->target_schema, table->target_name),
+				 errdetail("Without one, rows that are there already cannot be told from copied ones."),
+				 errhint("Create a unique index on the columns of the key that is not deferrable, or "
+						 "empty the table; then call livesync.retry_table().")));
+	return false;
+}
+
+} // namespace
+
+void
+begin_copy(const state::Connector *config, const state::SyncedTable *table,
+		   source::Connection *control)
+{
+	if (config->create_tables && !target::table_exists(table->target_schema, table->target_name))
+		create_target(config, table, control);
+
+	target::TargetRelation *target = open_recorded_target(table, CurrentMemoryContext);
+
+	if (!table->copy_data)
+		state::set_streaming(table->id);
+	else
+		state::start_copying(table->id, prepare_rows(table, target));
+	target::close_target(target);
+}
+
+} // namespace worker
