@@ -76,13 +76,11 @@ insert_connector(state::Connector *config)
 	(void) scope;
 	run_sql("INSERT INTO livesync.connector (name, source, publications, owns_publication, "
 			"wanted_tables, copy_data, copy_workers, create_tables, target_schema, enabled, slot_name) "
-			"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id",
+			"VALUES ($1, $2, $3, $4, nullif($5, '{}'), $6, $7, $8, $9, $10, $11) RETURNING id",
 			{text_value(config->name), text_value(config->source),
 			 text_array_value(config->npublications, config->publications),
 			 bool_value(config->owns_publication),
-			 config->nwanted_tables > 0
-				 ? text_array_value(config->nwanted_tables, config->wanted_tables)
-				 : text_value(nullptr),
+			 text_array_value(config->nwanted_tables, config->wanted_tables),
 			 bool_value(config->copy_data), int_value(config->copy_workers),
 			 bool_value(config->create_tables), text_value(config->target_schema),
 			 bool_value(config->enabled), text_value(config->slot_name)});
@@ -133,7 +131,7 @@ PG_FUNCTION_INFO_V1(livesync_resume_connector);
 PG_FUNCTION_INFO_V1(livesync_drop_connector);
 PG_FUNCTION_INFO_V1(livesync_refresh_connector);
 
-Datum
+PGDLLEXPORT Datum
 livesync_create_connector(PG_FUNCTION_ARGS)
 {
 	using namespace api;
@@ -180,7 +178,7 @@ livesync_create_connector(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-Datum
+PGDLLEXPORT Datum
 livesync_pause_connector(PG_FUNCTION_ARGS)
 {
 	worker::require_preloaded();
@@ -193,7 +191,7 @@ livesync_pause_connector(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-Datum
+PGDLLEXPORT Datum
 livesync_resume_connector(PG_FUNCTION_ARGS)
 {
 	worker::require_preloaded();
@@ -207,7 +205,7 @@ livesync_resume_connector(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-Datum
+PGDLLEXPORT Datum
 livesync_drop_connector(PG_FUNCTION_ARGS)
 {
 	worker::require_preloaded();
@@ -238,7 +236,7 @@ livesync_drop_connector(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-Datum
+PGDLLEXPORT Datum
 livesync_refresh_connector(PG_FUNCTION_ARGS)
 {
 	worker::require_preloaded();

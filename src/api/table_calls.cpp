@@ -46,7 +46,7 @@ extern "C"
 
 PG_FUNCTION_INFO_V1(livesync_retry_table);
 
-Datum
+PGDLLEXPORT Datum
 livesync_retry_table(PG_FUNCTION_ARGS)
 {
 	worker::require_preloaded();

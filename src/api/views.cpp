@@ -54,7 +54,7 @@ PG_FUNCTION_INFO_V1(livesync_copy_activity);
 PG_FUNCTION_INFO_V1(livesync_table_waits);
 PG_FUNCTION_INFO_V1(livesync_hide_secrets);
 
-Datum
+PGDLLEXPORT Datum
 livesync_connector_activity(PG_FUNCTION_ARGS)
 {
 	int count;
@@ -84,7 +84,7 @@ livesync_connector_activity(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-Datum
+PGDLLEXPORT Datum
 livesync_copy_activity(PG_FUNCTION_ARGS)
 {
 	int count;
@@ -108,7 +108,7 @@ livesync_copy_activity(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-Datum
+PGDLLEXPORT Datum
 livesync_table_waits(PG_FUNCTION_ARGS)
 {
 	int count;
@@ -128,7 +128,7 @@ livesync_table_waits(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-Datum
+PGDLLEXPORT Datum
 livesync_hide_secrets(PG_FUNCTION_ARGS)
 {
 	char *hidden = source::describe_connection_string(text_to_cstring(PG_GETARG_TEXT_PP(0)));

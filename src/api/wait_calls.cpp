@@ -66,7 +66,7 @@ extern "C"
 PG_FUNCTION_INFO_V1(livesync_wait_for_sync);
 PG_FUNCTION_INFO_V1(livesync_wait_for_lsn);
 
-Datum
+PGDLLEXPORT Datum
 livesync_wait_for_sync(PG_FUNCTION_ARGS)
 {
 	worker::require_preloaded();
@@ -76,7 +76,7 @@ livesync_wait_for_sync(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(api::wait_until(api::is_synced, &id, api::timeout_argument(fcinfo, 1)));
 }
 
-Datum
+PGDLLEXPORT Datum
 livesync_wait_for_lsn(PG_FUNCTION_ARGS)
 {
 	worker::require_preloaded();

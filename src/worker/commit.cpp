@@ -15,6 +15,7 @@
 #include "base/failpoint.hpp"
 #include "base/settings.hpp"
 #include "base/subtransaction.hpp"
+#include "base/transaction.hpp"
 #include "state/spool.hpp"
 #include "target/origin.hpp"
 #include "worker/registry.hpp"
@@ -188,7 +189,7 @@ begin_local(ConnectorWorker *worker)
 {
 	if (worker->in_local_transaction)
 		return;
-	StartTransactionCommand();
+	base::begin_transaction();
 	worker->in_local_transaction = true;
 }
 
@@ -326,7 +327,7 @@ commit_local(ConnectorWorker *worker)
 	write_stats(worker, now, false);
 	target::set_commit_position(worker->end_lsn, worker->commit_time);
 	base::failpoint("apply_before_commit");
-	CommitTransactionCommand();
+	base::commit_transaction();
 	worker->in_local_transaction = false;
 	worker->has_uncommitted = false;
 	base::failpoint("apply_after_commit");
@@ -356,10 +357,10 @@ advance_idle(ConnectorWorker *worker, wire::Lsn position, bool now)
 	if (!is_due || (worker->origin >= worker->applied && !has_stats))
 		return;
 
-	StartTransactionCommand();
+	base::begin_transaction();
 	write_stats(worker, at, true);
 	target::set_commit_position(worker->applied, at);
-	CommitTransactionCommand();
+	base::commit_transaction();
 	worker->origin = worker->applied;
 	worker->origin_advanced_at = at;
 	remember_mark(worker, worker->applied, XactLastCommitEnd);

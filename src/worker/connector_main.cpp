@@ -10,6 +10,7 @@
 
 #include "base/compat.hpp"
 #include "base/settings.hpp"
+#include "base/transaction.hpp"
 #include "worker/process.hpp"
 #include "worker/registry.hpp"
 
@@ -29,8 +30,7 @@ load_config(ConnectorWorker *worker, int connector_id)
 	bool is_wanted = false;
 
 	MemoryContextReset(worker->config_context);
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	set_ending(Ending::forgotten);
 	if (state::is_installed())
 	{
@@ -44,8 +44,7 @@ load_config(ConnectorWorker *worker, int connector_id)
 			is_wanted = worker->config->enabled;
 		}
 	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 	return is_wanted;
 }
 

@@ -5,6 +5,7 @@
  */
 #include "worker/copier.hpp"
 
+#include "base/transaction.hpp"
 #include "worker/process.hpp"
 #include "worker/registry.hpp"
 
@@ -19,14 +20,12 @@ constexpr int kIdleTurns = 10; /* then it ends; the connector worker starts anot
 state::Connector *
 load_config(MemoryContext context, int connector_id)
 {
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	MemoryContext old = MemoryContextSwitchTo(context);
 	state::Connector *config = state::load_connector(connector_id);
 
 	MemoryContextSwitchTo(old);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 	return config != nullptr && config->enabled ? config : nullptr;
 }
 

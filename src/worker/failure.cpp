@@ -10,6 +10,7 @@
  */
 #include "worker/connector.hpp"
 
+#include "base/transaction.hpp"
 #include "state/event.hpp"
 #include "worker/registry.hpp"
 
@@ -62,11 +63,9 @@ fail_table(ConnectorWorker *worker, Route *route, const ErrorData *error, wire::
 	MemoryContextSwitchTo(old);
 
 	AbortCurrentTransaction();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	mark_table_failed(connector, table_id, table, copy, lsn);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 	set_ending(Ending::again);
 	proc_exit(0);
 }
@@ -74,8 +73,7 @@ fail_table(ConnectorWorker *worker, Route *route, const ErrorData *error, wire::
 void
 record_failure_and_exit(int connector_id, const ErrorData *error)
 {
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	if (state::is_installed())
 	{
 		state::Connector *connector = state::load_connector(connector_id);
@@ -90,8 +88,7 @@ record_failure_and_exit(int connector_id, const ErrorData *error)
 			state::record_event(connector->name, nullptr, "connector_failed", description);
 		}
 	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 	proc_exit(1);
 }
 

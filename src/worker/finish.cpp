@@ -7,6 +7,7 @@
 
 #include "base/failpoint.hpp"
 #include "base/subtransaction.hpp"
+#include "base/transaction.hpp"
 #include "state/event.hpp"
 #include "state/spool.hpp"
 #include "target/relation.hpp"
@@ -58,8 +59,7 @@ add_new_leaves(const Copier *copier, const state::SyncedTable *table)
 bool
 finish_one_table(Copier *copier)
 {
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	int64 id = pick_table(copier,
 						  "SELECT t.id FROM livesync.synced_table t WHERE t.connector_id = $1 "
 						  "AND t.state = 'copying' AND t.phase = 'load' AND $2 = 0 AND NOT EXISTS "
@@ -86,8 +86,7 @@ finish_one_table(Copier *copier)
 			state::record_event(copier->config->name, name, "copy_finished", nullptr);
 		}
 	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 	if (is_done)
 		wake_connector();
 	return is_done;
@@ -125,8 +124,7 @@ drain_locked(const Copier *copier, state::SyncedTable *table)
 	{
 		error = job.drain.failure.error;
 		AbortCurrentTransaction();
-		StartTransactionCommand();
-		PushActiveSnapshot(GetTransactionSnapshot());
+		base::begin_transaction();
 	}
 	if (error != nullptr)
 	{
@@ -149,8 +147,7 @@ drain_one_table(Copier *copier)
 {
 	MemoryContext old = CurrentMemoryContext;
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	MemoryContextSwitchTo(copier->turn);
 	int64 id = pick_table(copier,
 						  "SELECT t.id FROM livesync.synced_table t WHERE t.connector_id = $1 "
@@ -163,8 +160,7 @@ drain_one_table(Copier *copier)
 
 	if (keep)
 	{
-		PopActiveSnapshot();
-		CommitTransactionCommand();
+		base::commit_transaction();
 		wake_connector();
 	}
 	else

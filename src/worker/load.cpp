@@ -15,6 +15,7 @@
 
 #include "base/failpoint.hpp"
 #include "base/subtransaction.hpp"
+#include "base/transaction.hpp"
 #include "state/event.hpp"
 #include "target/apply.hpp"
 #include "target/copy_in.hpp"
@@ -233,15 +234,13 @@ void
 fail_load(const Copier *copier, const state::Chunk *chunk, const char *name, const ErrorData *error)
 {
 	AbortCurrentTransaction();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	state::SyncedTable *table = state::load_table(chunk->table_id, state::RowLock::update);
 
 	if (table != nullptr && table->generation == chunk->generation &&
 		table->state == state::TableState::copying)
 		mark_table_failed(copier->config->name, table->id, name, error, wire::kInvalidLsn);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 	wake_connector();
 }
 
@@ -249,15 +248,13 @@ void
 restart_after(const Copier *copier, const state::Chunk *chunk, source::ChunkCheck check)
 {
 	AbortCurrentTransaction();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	state::SyncedTable *table = state::load_table(chunk->table_id, state::RowLock::update);
 
 	if (table != nullptr && table->generation == chunk->generation &&
 		table->state == state::TableState::copying)
 		restart_table(copier, table, why_restart(check));
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 	wake_connector();
 }
 
@@ -275,8 +272,7 @@ load_one_chunk(Copier *copier)
 {
 	MemoryContext old = MemoryContextSwitchTo(copier->turn);
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	MemoryContextSwitchTo(copier->turn);
 	state::Chunk *chunk = state::claim_chunk(copier->config->id, 0);
 	state::SyncedTable *table =
@@ -306,8 +302,7 @@ load_one_chunk(Copier *copier)
 		(void) source::wait_source_flushed(copier->connection);
 		state::finish_chunk(*chunk, (int64) load.result.rows, (int64) load.result.bytes);
 		base::failpoint("chunk_loaded", name);
-		PopActiveSnapshot();
-		CommitTransactionCommand();
+		base::commit_transaction();
 		base::failpoint("chunk_committed", name);
 	}
 	set_copy_activity(0, 0, nullptr);

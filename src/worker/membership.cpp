@@ -12,6 +12,7 @@
 #include "worker/connector.hpp"
 
 #include "base/settings.hpp"
+#include "base/transaction.hpp"
 #include "source/slot.hpp"
 #include "state/event.hpp"
 #include "worker/listing.hpp"
@@ -130,22 +131,20 @@ finish_poll(ConnectorWorker *worker)
 {
 	if (!worker->is_polling)
 		return;
-	StartTransactionCommand();
+	base::begin_transaction();
 	PGresult *result = source::poll_query(worker->control);
 
 	if (result == nullptr)
 	{
-		CommitTransactionCommand();
+		base::commit_transaction();
 		return;
 	}
 	worker->is_polling = false;
-	PushActiveSnapshot(GetTransactionSnapshot());
 	source::PublishedTables published = source::read_published_tables(result);
 
 	reconcile(worker, published);
 	note_slot(worker, published);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 	worker->poll_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 												  base::settings::poll_interval_ms);
 	my_entry()->refresh_done = worker->polled_request;

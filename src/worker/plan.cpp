@@ -10,6 +10,7 @@
 
 #include "base/failpoint.hpp"
 #include "base/settings.hpp"
+#include "base/transaction.hpp"
 #include "source/chunk_plan.hpp"
 #include "state/event.hpp"
 #include "worker/registry.hpp"
@@ -78,8 +79,7 @@ open_table_gate(Copier *copier, const state::SyncedTable *table)
 void
 take_new_gates(Copier *copier)
 {
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	state::SyncedTables list = state::load_tables(copier->config->id);
 
 	for (int i = 0; i < list.count; i++)
@@ -91,8 +91,7 @@ take_new_gates(Copier *copier)
 			is_in_gate(table) && !is_waiting_for(copier, table->id) && try_take(table->id))
 			open_table_gate(copier, table);
 	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 }
 
 void
@@ -201,8 +200,7 @@ pass_gate(Copier *copier, const WaitingGate *gate)
 	if (gate->phase == state::Phase::publish_gate)
 		position = source::wait_source_flushed(copier->connection);
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	state::SyncedTable *table = state::load_table(gate->table_id, state::RowLock::update);
 
 	if (table != nullptr && table->generation == gate->generation && table->phase == gate->phase &&
@@ -222,8 +220,7 @@ pass_gate(Copier *copier, const WaitingGate *gate)
 	}
 	if (name != nullptr)
 		name = MemoryContextStrdup(copier->turn, name);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 	if (name != nullptr && gate->phase == state::Phase::gate)
 		base::failpoint("planned", name);
 	wake_connector();
@@ -247,13 +244,11 @@ poll_gates(Copier *copier)
 		state::SyncedTable *table;
 		Oid source_oid = InvalidOid;
 
-		StartTransactionCommand();
-		PushActiveSnapshot(GetTransactionSnapshot());
+		base::begin_transaction();
 		table = state::load_table(it->table_id, state::RowLock::none);
 		if (table != nullptr && table->generation == it->generation && table->phase == it->phase)
 			source_oid = table->source_oid;
-		PopActiveSnapshot();
-		CommitTransactionCommand();
+		base::commit_transaction();
 
 		MemoryContext old = MemoryContextSwitchTo(it->context);
 		bool passed = OidIsValid(source_oid) &&
@@ -264,9 +259,9 @@ poll_gates(Copier *copier)
 			pass_gate(copier, it);
 		if (passed || !OidIsValid(source_oid))
 		{
-			StartTransactionCommand();
+			base::begin_transaction();
 			close_table_gate(copier, it);
-			CommitTransactionCommand();
+			base::commit_transaction();
 			any = true;
 		}
 		else
@@ -283,8 +278,7 @@ release_finished_snapshots(Copier *copier)
 
 	if (copier->snapshots == nullptr)
 		return;
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	while (*link != nullptr)
 	{
 		HeldSnapshot *held = *link;
@@ -301,8 +295,7 @@ release_finished_snapshots(Copier *copier)
 		source::close_connection(held->connection);
 		MemoryContextDelete(held->context);
 	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 }
 
 } // namespace worker

@@ -14,6 +14,7 @@
 #include "base/failpoint.hpp"
 #include "base/settings.hpp"
 #include "base/subtransaction.hpp"
+#include "base/transaction.hpp"
 #include "state/event.hpp"
 #include "state/ledger.hpp"
 #include "state/spool.hpp"
@@ -70,8 +71,7 @@ start_table(ConnectorWorker *worker, Route *route)
 		return;
 	}
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	TableStep step{worker, state::load_table(route->table->id, state::RowLock::try_update), false, {}, {}};
 
 	if (step.table != nullptr && step.table->state == state::TableState::queued)
@@ -82,8 +82,7 @@ start_table(ConnectorWorker *worker, Route *route)
 			mark_failed(worker, step.table, error, worker->applied);
 		worker->tables_changed = true;
 	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 	base::failpoint("spool_started", route->name);
 }
 
@@ -122,8 +121,7 @@ flip_locked(ConnectorWorker *worker, state::SyncedTable *table)
 		{
 			/* what the drain did before it failed must not stay */
 			AbortCurrentTransaction();
-			StartTransactionCommand();
-			PushActiveSnapshot(GetTransactionSnapshot());
+			base::begin_transaction();
 		}
 		mark_failed(worker, table, error, step.drain.failure.lsn);
 		return true;
@@ -145,8 +143,7 @@ try_flip(ConnectorWorker *worker, Route *route)
 		AllocSetContextCreate(TopMemoryContext, "livesync flip", ALLOCSET_DEFAULT_SIZES);
 
 	base::failpoint("before_flip", route->name);
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	MemoryContext old = MemoryContextSwitchTo(context);
 	state::SyncedTable *table = state::load_table(route->table->id, state::RowLock::try_update);
 	bool keep = false;
@@ -158,8 +155,7 @@ try_flip(ConnectorWorker *worker, Route *route)
 	MemoryContextSwitchTo(old);
 	if (keep)
 	{
-		PopActiveSnapshot();
-		CommitTransactionCommand();
+		base::commit_transaction();
 	}
 	else
 		AbortCurrentTransaction();
@@ -184,12 +180,10 @@ retry_failed(ConnectorWorker *worker, Route *route, TimestampTz now)
 	route->retry_at = 0;
 	route->retries++;
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	if (state::load_table(route->table->id, state::RowLock::try_update) != nullptr)
 		worker->tables_changed |= state::leave_failed(route->table->id);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 }
 
 void
@@ -242,8 +236,7 @@ start_copy_worker(int connector_id)
 int
 count_copy_jobs(int connector_id)
 {
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	base::begin_sql();
 	base::run_sql(
 		"SELECT (SELECT count(*) FROM livesync.chunk c JOIN livesync.synced_table t "
@@ -259,8 +252,7 @@ count_copy_jobs(int connector_id)
 	int jobs = (int) Min(base::get_bigint(0, 1), 1000);
 
 	base::end_sql();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 	return jobs;
 }
 
@@ -270,11 +262,9 @@ void
 reload_routes(ConnectorWorker *worker)
 {
 	worker->tables_changed = false;
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	load_routes(worker->routes, worker->config->id);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 }
 
 void

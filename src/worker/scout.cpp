@@ -5,6 +5,8 @@
  * and the sweeper, which removes what dropped connectors left here and at their sources.
  */
 #include "source/slot.hpp"
+
+#include "base/transaction.hpp"
 #include "state/cleanup.hpp"
 #include "state/connector.hpp"
 #include "state/event.hpp"
@@ -45,12 +47,10 @@ sweep_one(const state::Cleanup *cleanup)
 void
 sweep_origins()
 {
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	for (state::Cleanup *it = state::next_cleanup(0); it != nullptr; it = state::next_cleanup(it->id))
 		target::drop_origin(it->origin);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 }
 
 /* Errors that pass are the usual case here, so they are not told apart. */
@@ -83,8 +83,7 @@ try_sweep(const state::Cleanup *cleanup)
 bool
 sweep_next(int64 *after, bool *is_done)
 {
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	state::Cleanup *cleanup = state::next_cleanup(*after);
 	bool found = cleanup != nullptr;
 
@@ -102,8 +101,7 @@ sweep_next(int64 *after, bool *is_done)
 			state::record_event(cleanup->connector, nullptr, "source_cleaned", cleanup->slot_name);
 		}
 	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 	return found;
 }
 
@@ -130,12 +128,10 @@ livesync_scout_main(Datum argument)
 	using namespace worker;
 
 	begin_process(DatumGetObjectId(argument));
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	if (state::is_installed())
 		report_connectors();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 	proc_exit(0);
 }
 
@@ -150,12 +146,10 @@ livesync_sweeper_main(Datum argument)
 	begin_process(database);
 	if (!attach_connector(DatumGetInt32(argument)))
 		proc_exit(0);
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	bool is_installed = state::is_installed();
 
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 	set_ending(!is_installed || sweep() ? Ending::forgotten : Ending::failed);
 	proc_exit(0);
 }

@@ -11,6 +11,7 @@
 #include "worker/connector.hpp"
 
 #include "base/failpoint.hpp"
+#include "base/transaction.hpp"
 #include "source/prerequisites.hpp"
 #include "source/slot.hpp"
 #include "state/event.hpp"
@@ -37,11 +38,9 @@ show_wait(void *, const char *text_form)
 void
 in_transaction(void (*step)(ConnectorWorker *worker), ConnectorWorker *worker)
 {
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	base::begin_transaction();
 	step(worker);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	base::commit_transaction();
 }
 
 void
