@@ -16,8 +16,10 @@ CREATE TABLE livesync.connector (
 	id				integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	name			text NOT NULL UNIQUE,
 	source			text NOT NULL,				-- connection string, may hold a password
-	publications	text[] NOT NULL,			-- the own one when owns_publication
-	owns_publication boolean NOT NULL,
+	publications	text[] NOT NULL,
+	own_publication	text,						-- made by the connector, dropped with it
+	next_publications text[],					-- used once the slot has confirmed next_lsn: it must exist wherever decoding stands
+	next_lsn		pg_lsn,
 	wanted_tables	text[],						-- what the own publication is made of; null: every table
 	copy_data		boolean NOT NULL,
 	copy_workers	integer NOT NULL CHECK (copy_workers > 0),
@@ -59,6 +61,8 @@ CREATE TABLE livesync.synced_table (
 	snapshot		text,						-- one-snapshot way: pg_current_snapshot() of it
 	admit_lsn		pg_lsn,						-- newly published: the slot must have confirmed this first
 	end_lsn			pg_lsn,						-- the stream must have passed this before the table streams
+	parked_lsn		pg_lsn,						-- streamed before: the first commit that is not applied here
+	released		boolean NOT NULL DEFAULT false,	-- left the publication; kept to know what its target holds
 	bytes_expected	bigint NOT NULL DEFAULT 0,
 	rows_expected	bigint NOT NULL DEFAULT 0,
 	chunks_total	integer NOT NULL DEFAULT 0,
@@ -155,6 +159,13 @@ COMMENT ON FUNCTION livesync.create_connector IS
 source: libpq connection string. publications: existing ones; NULL: an own one, livesync_<name>, of tables (schema.table or schema.*), or of every user table.
 The source is checked at once unless enabled is false; all else is done by background workers after commit.';
 
+CREATE FUNCTION livesync.alter_connector(
+	name text, source text = NULL, publications text[] = NULL, copy_workers integer = NULL)
+RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_alter_connector';
+COMMENT ON FUNCTION livesync.alter_connector IS
+'Change a connector; NULL leaves a thing as it is. source: another address or password of the same source, the position is kept.
+publications: used as soon as the stream has passed this moment; tables come and go accordingly. copy_workers: how many processes may copy at once.';
+
 CREATE FUNCTION livesync.pause_connector(name text)
 RETURNS void LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'livesync_pause_connector';
 COMMENT ON FUNCTION livesync.pause_connector IS
@@ -227,7 +238,7 @@ SELECT c.name,
 		WHEN NOT c.enabled THEN 'paused'
 		WHEN c.last_error IS NOT NULL THEN 'failing'
 		WHEN a.pid IS NULL OR c.listed_at IS NULL THEN 'starting'
-		WHEN EXISTS (SELECT FROM livesync.synced_table t WHERE t.connector_id = c.id AND t.state IN ('queued', 'copying', 'catching_up')) THEN 'copying'
+		WHEN EXISTS (SELECT FROM livesync.synced_table t WHERE t.connector_id = c.id AND NOT t.released AND t.state IN ('queued', 'copying', 'catching_up')) THEN 'copying'
 		ELSE 'streaming'
 	END AS status,
 	livesync.hide_secrets(c.source) AS source,
@@ -276,7 +287,8 @@ CROSS JOIN LATERAL (
 	WHERE x.table_id = t.id AND x.generation = t.generation) k
 LEFT JOIN LATERAL (
 	SELECT sum(p.changes)::bigint AS changes FROM livesync.spool p
-	WHERE p.table_id = t.id AND p.generation = t.generation) s ON true;
+	WHERE p.table_id = t.id AND p.generation = t.generation) s ON true
+WHERE NOT t.released;
 COMMENT ON VIEW livesync.tables IS 'A line for each synced table. percent: of the copy, by chunks; eta: of the copy; spooled_changes: parked until they may be applied.';
 
 CREATE VIEW livesync.progress AS
@@ -288,16 +300,19 @@ SELECT c.name AS connector,
 	t.tables_total,
 	t.tables_failed,
 	a.received_lsn,
-	a.applied_lsn,
+	least(a.applied_lsn, k.parked_lsn) AS applied_lsn,
 	a.source_lsn,
-	greatest(a.source_lsn - a.applied_lsn, 0)::bigint AS lag_bytes,
-	CASE WHEN a.source_lsn <= a.applied_lsn THEN interval '0'
+	greatest(a.source_lsn - least(a.applied_lsn, k.parked_lsn), 0)::bigint AS lag_bytes,
+	CASE WHEN a.source_lsn <= least(a.applied_lsn, k.parked_lsn) THEN interval '0'
 		ELSE greatest(clock_timestamp() - a.applied_at, interval '0') END AS lag,
 	a.slot_retained_bytes,
 	coalesce(a.waiting_for, t.waiting_for) AS waiting_for
 FROM livesync.connector c
 JOIN livesync.connectors v ON v.name = c.name
 LEFT JOIN livesync.connector_activity() a ON a.connector_id = c.id
+CROSS JOIN LATERAL (
+	SELECT min(p.parked_lsn) AS parked_lsn FROM livesync.synced_table p
+	WHERE p.connector_id = c.id AND NOT p.released) k
 CROSS JOIN LATERAL (
 	SELECT round(sum(y.percent * greatest(y.bytes_expected, 8192)) / nullif(sum(greatest(y.bytes_expected, 8192)), 0), 1) AS percent,
 		count(*) FILTER (WHERE y.state = 'streaming')::integer AS tables_streaming,
@@ -306,7 +321,7 @@ CROSS JOIN LATERAL (
 		min(y.source_table || ': ' || y.waiting_for) AS waiting_for
 	FROM livesync.tables y WHERE y.connector = c.name) t;
 COMMENT ON VIEW livesync.progress IS
-'A line for each connector, made for \watch. applied_lsn: everything the source committed before it is applied here or parked for a table that is not streaming; lag: how long ago all was applied that had been received; lag_bytes and slot_retained_bytes: bytes of WAL.';
+'A line for each connector, made for \watch. applied_lsn: everything the source committed before it is applied here (in tables whose first copy is done); lag: how long ago all was applied that had been received; lag_bytes and slot_retained_bytes: bytes of WAL.';
 
 CREATE VIEW livesync.stats AS
 SELECT c.name AS connector,
@@ -315,7 +330,7 @@ SELECT c.name AS connector,
 	s.insert_exists, s.update_missing, s.delete_missing,
 	s.batches, s.replayed_batches, s.errors
 FROM livesync.table_stats s
-JOIN livesync.synced_table t ON t.id = s.table_id
+JOIN livesync.synced_table t ON t.id = s.table_id AND NOT t.released
 JOIN livesync.connector c ON c.id = t.connector_id;
 COMMENT ON VIEW livesync.stats IS
 'Changes applied to each table, conflicts by their names (the source wins), sets of changes applied (batches) and applied again one by one (replayed_batches), errors.';

@@ -74,12 +74,12 @@ insert_connector(state::Connector *config)
 	SqlScope scope = begin_sql();
 
 	(void) scope;
-	run_sql("INSERT INTO livesync.connector (name, source, publications, owns_publication, "
+	run_sql("INSERT INTO livesync.connector (name, source, publications, own_publication, "
 			"wanted_tables, copy_data, copy_workers, create_tables, target_schema, enabled, slot_name) "
 			"VALUES ($1, $2, $3, $4, nullif($5, '{}'), $6, $7, $8, $9, $10, $11) RETURNING id",
 			{text_value(config->name), text_value(config->source),
 			 text_array_value(config->npublications, config->publications),
-			 bool_value(config->owns_publication),
+			 text_value(config->own_publication),
 			 text_array_value(config->nwanted_tables, config->wanted_tables),
 			 bool_value(config->copy_data), int_value(config->copy_workers),
 			 bool_value(config->create_tables), text_value(config->target_schema),
@@ -97,9 +97,11 @@ look_at_source(const state::Connector *config)
 	source::Connection *control =
 		source::open_connection(config->source, config->slot_name, source::Purpose::control);
 
-	source::check_prerequisites(control, config->owns_publication ? 0 : config->npublications,
-								config->owns_publication ? nullptr : config->publications, true);
-	if (!config->owns_publication)
+	bool uses_own = config->own_publication != nullptr;
+
+	source::check_prerequisites(control, uses_own ? 0 : config->npublications,
+								uses_own ? nullptr : config->publications, true);
+	if (!uses_own)
 	{
 		source::PublishedTables published = source::read_published_tables(
 			source::query(control, source::published_tables_sql(control, config->npublications,
@@ -109,6 +111,20 @@ look_at_source(const state::Connector *config)
 			worker::list_table(config, published.tables[i], state::Phase::none);
 	}
 	source::close_connection(control);
+}
+
+/* The new list is used once decoding stands behind this position: there, its publications exist. */
+XLogRecPtr
+look_at_publications(const state::Connector *config, int count, char **publications)
+{
+	source::Connection *control =
+		source::open_connection(config->source, config->slot_name, source::Purpose::control);
+
+	source::check_prerequisites(control, count, publications, false);
+	XLogRecPtr position = source::wait_source_flushed(control);
+
+	source::close_connection(control);
+	return position;
 }
 
 bool
@@ -126,6 +142,7 @@ extern "C"
 {
 
 PG_FUNCTION_INFO_V1(livesync_create_connector);
+PG_FUNCTION_INFO_V1(livesync_alter_connector);
 PG_FUNCTION_INFO_V1(livesync_pause_connector);
 PG_FUNCTION_INFO_V1(livesync_resume_connector);
 PG_FUNCTION_INFO_V1(livesync_drop_connector);
@@ -162,19 +179,59 @@ livesync_create_connector(PG_FUNCTION_ARGS)
 						errmsg("publications and tables cannot be given together"),
 						errhint("Give tables alone to let the connector make a publication of them.")));
 	check_table_names(config.nwanted_tables, config.wanted_tables);
-	config.owns_publication = config.publications == nullptr;
 	config.slot_name = make_slot_name(config.name);
-	if (config.owns_publication)
+	if (config.publications == nullptr)
 	{
+		config.own_publication = psprintf("livesync_%s", config.name);
 		config.npublications = 1;
-		config.publications = (char **) palloc(sizeof(char *));
-		config.publications[0] = psprintf("livesync_%s", config.name);
+		config.publications = &config.own_publication;
 	}
 	config.id = insert_connector(&config);
 	if (config.enabled)
 		look_at_source(&config);
 	state::record_event(config.name, nullptr, "connector_created", nullptr);
 	worker::look_at_transaction_end(config.id);
+	PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum
+livesync_alter_connector(PG_FUNCTION_ARGS)
+{
+	using namespace api;
+
+	worker::require_preloaded();
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("the name of a connector must be given")));
+	state::Connector *connector = find_connector(text_argument(fcinfo, 0));
+	char *new_source = text_argument(fcinfo, 1);
+	int count;
+	char **publications = text_array_argument(fcinfo, 2, "publications", &count);
+
+	if (new_source != nullptr)
+	{
+		source::check_connection_string(new_source);
+		connector->source = new_source;
+		/* raises what is wrong with it */
+		source::close_connection(source::open_connection(new_source, connector->slot_name,
+														 source::Purpose::control));
+		run_alone("UPDATE livesync.connector SET source = $2 WHERE id = $1",
+				  {int_value(connector->id), text_value(new_source)});
+	}
+	if (publications != nullptr)
+		run_alone("UPDATE livesync.connector SET next_publications = $2, next_lsn = $3 WHERE id = $1",
+				  {int_value(connector->id), text_array_value(count, publications),
+				   lsn_value(look_at_publications(connector, count, publications))});
+	if (!PG_ARGISNULL(3))
+	{
+		if (PG_GETARG_INT32(3) < 1)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("copy_workers must be at least 1")));
+		run_alone("UPDATE livesync.connector SET copy_workers = $2 WHERE id = $1",
+				  {int_value(connector->id), int_value(PG_GETARG_INT32(3))});
+	}
+	state::record_event(connector->name, nullptr, "connector_altered", nullptr);
+	worker::look_at_transaction_end(connector->id);
 	PG_RETURN_VOID();
 }
 
@@ -227,7 +284,7 @@ livesync_drop_connector(PG_FUNCTION_ARGS)
 	cleanup.connector = connector->name;
 	cleanup.source = connector->source;
 	cleanup.slot_name = connector->slot_name;
-	cleanup.publication = connector->owns_publication ? connector->publications[0] : nullptr;
+	cleanup.publication = connector->own_publication;
 	cleanup.origin = state::origin_name(connector->id);
 	state::add_cleanup(cleanup);
 	run_alone("DELETE FROM livesync.connector WHERE id = $1", {int_value(connector->id)});

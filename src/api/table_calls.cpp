@@ -21,7 +21,7 @@ find_table(const state::Connector *connector, const char *name)
 {
 	begin_sql();
 	int64 id = run_sql("SELECT id FROM livesync.synced_table WHERE connector_id = $1 "
-					   "AND source_schema || '.' || source_name = $2",
+					   "AND source_schema || '.' || source_name = $2 AND NOT released",
 					   {int_value(connector->id), text_value(name)}) > 0
 		? get_bigint(0, 1)
 		: 0;

@@ -22,7 +22,7 @@ is_synced(void *context)
 	begin_sql();
 	run_sql("SELECT NOT EXISTS (SELECT FROM livesync.connector c WHERE ($1 = 0 OR c.id = $1) AND "
 			"(c.listed_at IS NULL OR EXISTS (SELECT FROM livesync.synced_table t "
-			"WHERE t.connector_id = c.id AND t.state <> 'streaming')))",
+			"WHERE t.connector_id = c.id AND NOT t.released AND t.state <> 'streaming')))",
 			{int_value(*id)});
 	bool reached = get_bool(0, 1);
 
@@ -36,6 +36,15 @@ struct LsnGoal
 	XLogRecPtr lsn;
 };
 
+/* Does a table that streamed before hold back changes from before that position? */
+bool
+has_parked(int connector_id, XLogRecPtr lsn)
+{
+	return run_alone("SELECT FROM livesync.synced_table WHERE connector_id = $1 AND NOT released "
+					 "AND parked_lsn < $2 LIMIT 1",
+					 {int_value(connector_id), lsn_value(lsn)}) > 0;
+}
+
 bool
 is_applied(void *context)
 {
@@ -43,7 +52,7 @@ is_applied(void *context)
 	worker::ConnectorEntry entry;
 
 	return worker::read_entry(goal->connector_id, &entry) && entry.pid != 0 &&
-		entry.applied >= goal->lsn;
+		entry.applied >= goal->lsn && !has_parked(goal->connector_id, goal->lsn);
 }
 
 XLogRecPtr

@@ -41,6 +41,17 @@ wait_event()
 	return PG_WAIT_EXTENSION;
 }
 
+/* A set of events to wait for again and again; it lives until FreeWaitEventSet(). */
+inline WaitEventSet *
+create_wait_events(int count)
+{
+#if PG_VERSION_NUM >= 170000
+	return CreateWaitEventSet(nullptr, count);
+#else
+	return CreateWaitEventSet(TopMemoryContext, count);
+#endif
+}
+
 /* The end of the local WAL that is safely on disk. */
 inline XLogRecPtr
 local_flush_position()

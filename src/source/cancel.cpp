@@ -105,7 +105,9 @@ discard_available(Connection *connection, bool *in_copy)
 void
 end_transaction(Connection *connection)
 {
-	if (PQtransactionStatus(connection->raw) != PQTRANS_IDLE)
+	/* Of a broken connection the source ends it. */
+	if (PQstatus(connection->raw) == CONNECTION_OK &&
+		PQtransactionStatus(connection->raw) != PQTRANS_IDLE)
 		execute(connection, "ROLLBACK");
 }
 

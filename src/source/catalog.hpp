@@ -23,26 +23,29 @@ struct PublishedTable
 	char *schema;
 	char *name;
 	Oid oid;
-	char kind;				/* relkind: r or p */
-	char replica_identity;	/* d, n, f, i */
-	char *fingerprint;		/* changes when anything about its publication changes */
-	char *row_filter;		/* SQL over the table's columns, filters joined by OR; NULL: none */
-	int columns_count;		/* published columns, in attnum order; generated ones only when the source publishes them */
+	char kind;			   /* relkind: r or p */
+	char replica_identity; /* d, n, f, i */
+	char *
+		fingerprint; /* changes when anything about its publication changes: "membership:columns", see catalog_tables.cpp */
+	char *row_filter; /* SQL over the table's columns, filters joined by OR; NULL: none */
+	int columns_count; /* published columns, in attnum order; generated ones only when the source publishes them */
 	char **columns;
-	int key_count;			/* columns that find a row: the replica identity's; with FULL the primary key's; 0: none */
+	int key_count; /* columns that find a row: the replica identity's; with FULL the primary key's; 0: none */
 	char **key;
-	bool uniform;			/* insert, update and delete are all published, under one and the same filter */
+	bool uniform; /* insert, update and delete are all published, under one and the same filter */
 	bool publishes_truncate;
-	bool plain_heap;		/* every leaf is a heap (relam heap), logged, not foreign */
-	bool can_select;		/* has_table_privilege on it and on its leaves, or all columns by grants */
-	int64 bytes;			/* heap size of all leaves (pg_relation_size main fork) */
-	int64 rows;				/* reltuples summed; 0 if unknown */
+	bool plain_heap; /* every leaf is a heap (relam heap), logged, not foreign */
+	bool
+		can_select; /* SELECT on it and on its leaves, or on all published columns (and ctid, from 14 on) by grants */
+	int64
+		bytes;	/* heap size of all leaves, as last estimated by VACUUM or ANALYZE, else measured */
+	int64 rows; /* reltuples summed; 0 if unknown */
 };
 
 struct PublishedTables
 {
 	int count;
-	PublishedTable *tables;	/* ordered by schema, name */
+	PublishedTable *tables; /* ordered by schema, name */
 	wire::Lsn insert_lsn;	/* pg_current_wal_insert_lsn() in the same statement or right after */
 };
 
@@ -51,7 +54,7 @@ struct PublishedTables
  * start_query(), then the reader of its result.
  */
 char *published_tables_sql(Connection *control, int npublications, const char *const *publications);
-PublishedTables read_published_tables(PGresult *result);
+PublishedTables read_published_tables(PGresult *result); /* ERROR when the statement failed */
 
 /* One table by oid the same way, or NULL when it is not published any more. */
 PublishedTable *read_published_table(Connection *control, int npublications,
@@ -60,23 +63,24 @@ PublishedTable *read_published_table(Connection *control, int npublications,
 struct SourceColumn
 {
 	char *name;
-	char *type;				/* format_type(): schema-qualified unless pg_catalog (search_path is '') */
+	char *type; /* format_type(): schema-qualified unless pg_catalog (search_path is '') */
 	Oid type_oid;
-	bool type_is_builtin;	/* type oid < 16384 */
-	bool type_is_reg;		/* reg* type or array of it */
-	char *collation;		/* quoted and qualified; NULL when the type's default */
+	bool type_is_builtin; /* type oid < 16384 */
+	bool type_is_reg;	  /* reg* type or array of it */
+	char *collation;	  /* quoted and qualified; NULL when the type's default */
 	bool not_null;
-	char identity;			/* a, d or '\0' */
-	char generated;			/* s, v or '\0' */
-	char *constant_default;	/* default expression if it needs no function, sequence, or user type: literals, casts, now()/CURRENT_*; else NULL */
+	char identity;	/* a, d or '\0' */
+	char generated; /* s, v or '\0' */
+	char *
+		constant_default; /* default expression if it needs no function, sequence, or user type: literals, casts, now()/CURRENT_*; else NULL */
 };
 
 struct SourceColumns
 {
 	int count;
-	SourceColumn *columns;	/* all live columns in attnum order */
+	SourceColumn *columns; /* all live columns in attnum order */
 	int primary_key_count;
-	char **primary_key;		/* columns of the primary key, or else of the replica identity index */
+	char **primary_key; /* columns of the primary key, or else of the replica identity index */
 };
 
 SourceColumns read_columns(Connection *control, Oid table);
@@ -86,8 +90,8 @@ struct Leaf
 	Oid oid;
 	char *schema;
 	char *name;
-	uint32 filenode;		/* pg_relation_filenode */
-	int64 blocks;			/* now */
+	uint32 filenode; /* pg_relation_filenode */
+	int64 blocks;	 /* now */
 };
 
 struct Leaves
@@ -122,6 +126,7 @@ struct SystemIdentity
 
 /* IDENTIFY_SYSTEM, and where a timeline was left (TIMELINE_HISTORY; false: not listed). */
 SystemIdentity identify_system(Connection *stream);
-bool read_switch_point(Connection *stream, uint32 current_timeline, uint32 old_timeline, wire::Lsn *lsn);
+bool read_switch_point(Connection *stream, uint32 current_timeline, uint32 old_timeline,
+					   wire::Lsn *lsn);
 
 } // namespace source

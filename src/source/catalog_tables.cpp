@@ -43,6 +43,7 @@ enum Field
 	kCanSelect,
 	kBytes,
 	kRows,
+	kColumnsDiffer,
 };
 
 /* Before 15 there are no filters and no column lists. */
@@ -124,14 +125,14 @@ members AS (
 constexpr char kColumnsAndKeys[] = R"(
 columns AS (
 	SELECT c.relid, array_agg(c.attname::text ORDER BY c.attnum) AS names,
-		string_agg(c.attnum || ':' || quote_ident(c.attname), ',' ORDER BY c.attnum) AS description
+		string_agg(c.attnum || ':' || quote_ident(c.attname), ',' ORDER BY c.attnum) AS description,
+		NOT bool_and(c.everywhere) AS differ
 	FROM (
-		SELECT e.relid, a.attnum, a.attname
+		SELECT e.relid, a.attnum, a.attname, count(*) = t.pubs AS everywhere
 		FROM tables t JOIN entries e ON e.relid = t.relid
 		JOIN pg_attribute a ON a.attrelid = e.relid AND a.attnum > 0 AND NOT a.attisdropped
 			AND CASE WHEN e.attrs IS NULL THEN a.attgenerated = '' ELSE a.attnum = ANY (e.attrs) END
-		GROUP BY e.relid, a.attnum, a.attname, t.pubs
-		HAVING count(*) = t.pubs) c
+		GROUP BY e.relid, a.attnum, a.attname, t.pubs) c
 	GROUP BY c.relid
 ),
 keys AS (
@@ -197,7 +198,7 @@ FROM (SELECT 1) one LEFT JOIN (
 		CASE WHEN u.uniform THEN t.insert_filter ELSE t.any_filter END AS row_filter,
 		c.names, CASE WHEN k.names <@ c.names THEN k.names ELSE '{}' END AS key,
 		u.uniform, t.truncate, coalesce(v.plain, true) AS plain, coalesce(v.can_select, false),
-		v.bytes, v.rows
+		v.bytes, v.rows, coalesce(c.differ, false)
 	FROM wanted w
 	JOIN tables t ON t.relid = w.oid
 	LEFT JOIN members m ON m.relid = w.oid
@@ -257,6 +258,13 @@ read_table(PGresult *result, int row)
 	table.can_select = get_bool(result, row, kCanSelect);
 	table.bytes = get_int64(result, row, kBytes);
 	table.rows = get_int64(result, row, kRows);
+	if (get_bool(result, row, kColumnsDiffer))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the publications have different column lists for table \"%s.%s\"",
+						table.schema, table.name),
+				 errdetail("The source refuses to stream such a table."),
+				 errhint("Give the table the same column list in each of the connector's publications.")));
 	return table;
 }
 

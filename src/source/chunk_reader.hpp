@@ -17,29 +17,29 @@ namespace source
 
 struct ChunkRequest
 {
-	Oid table;					/* the published table */
-	const char *schema, *name;	/* of the published table */
+	Oid table;				   /* the published table */
+	const char *schema, *name; /* of the published table */
 	Oid leaf;
 	const char *leaf_schema, *leaf_name;
 	uint32 leaf_filenode;
 	int64 first_block;
-	int64 end_block;			/* exclusive; -1: the whole leaf, without a ctid condition */
-	const char *fingerprint;	/* expected; NULL: not checked */
+	int64 end_block;		 /* exclusive; -1: the whole leaf, without a ctid condition */
+	const char *fingerprint; /* expected; NULL: not checked */
 	int npublications;
 	const char *const *publications;
 	int ncolumns;
 	const char *const *columns;
-	const char *row_filter;		/* NULL: none */
+	const char *row_filter; /* NULL: none */
 	bool binary;
-	const char *snapshot;		/* exported snapshot to import, or NULL */
+	const char *snapshot; /* exported snapshot to import, or NULL */
 };
 
 enum class ChunkCheck
 {
-	ready,				 /* the COPY runs: read it */
-	rewritten,			 /* other filenode or the leaf is gone */
-	republished,		 /* other fingerprint, or not published any more */
-	snapshot_lost,		 /* the exported snapshot does not exist any more */
+	ready,		   /* the COPY runs: read it */
+	rewritten,	   /* other filenode or the leaf is gone */
+	republished,   /* other fingerprint, or not published any more */
+	snapshot_lost, /* the exported snapshot does not exist any more */
 };
 
 /* Begins the remote transaction, locks, checks, and starts the COPY. On anything but ready the remote transaction is ended. */
@@ -65,9 +65,10 @@ void abandon_chunk(Connection *connection);
 struct ExportedSnapshot
 {
 	char *name;		/* for SET TRANSACTION SNAPSHOT */
-	char *snapshot;	/* pg_current_snapshot()::text */
+	char *snapshot; /* pg_current_snapshot()::text */
 };
-ExportedSnapshot export_snapshot(Connection *connection, Oid table, const char *schema, const char *name);
+ExportedSnapshot export_snapshot(Connection *connection, Oid table, const char *schema,
+								 const char *name);
 void release_snapshot(Connection *connection);
 
 /*

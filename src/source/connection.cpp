@@ -43,6 +43,9 @@ close_raw(Connection *connection)
 	connection->copy_data = nullptr;
 	PQclear(connection->pending);
 	connection->pending = nullptr;
+	if (connection->wait_events != nullptr)
+		FreeWaitEventSet(connection->wait_events);
+	connection->wait_events = nullptr;
 	if (connection->raw == nullptr)
 		return;
 	PQfinish(connection->raw);

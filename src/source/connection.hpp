@@ -37,7 +37,10 @@ struct Connection
 	Purpose purpose;
 	int server_version; /* 130014 */
 
-	/* Only for this room: what libpq handed out last and still has to be given back to it. */
+	/* Only for this room. */
+	WaitEventSet *wait_events; /* of wait_readable(), made at its first call */
+
+	/* What libpq handed out last and still has to be given back to it. */
 	char *copy_data;   /* the last piece of COPY data */
 	PGresult *pending; /* a result not yet returned, or the error that ended a COPY */
 	bool is_started;   /* start_query() was called and poll_query() has not returned its result */
@@ -66,9 +69,10 @@ Connection *open_connection(const char *conninfo, const char *fallback_name, Pur
 void close_connection(Connection *connection);
 
 /* Run one statement; ERROR unless it ends with the expected kind of result. */
-PGresult *query(Connection *connection, const char *sql);	/* rows, text format */
-PGresult *query_params(Connection *connection, const char *sql, int count, const char *const *values);
-void execute(Connection *connection, const char *sql);		/* a command */
+PGresult *query(Connection *connection, const char *sql); /* rows, text format */
+PGresult *query_params(Connection *connection, const char *sql, int count,
+					   const char *const *values);
+void execute(Connection *connection, const char *sql); /* a command */
 
 /* Run one statement; the result is returned whatever it is (never NULL). */
 PGresult *try_query(Connection *connection, const char *sql);
@@ -82,7 +86,10 @@ PGresult *try_query_params(Connection *connection, const char *sql, int count,
 void start_query(Connection *connection, const char *sql);
 PGresult *poll_query(Connection *connection);
 
-/* Wait until the socket is readable (true) or the latch was set / timeout passed (false). */
+/*
+ * Wait until the socket is readable (true; also when the connection is broken, so that reading
+ * tells why) or the latch was set / timeout passed (false).
+ */
 bool wait_readable(Connection *connection, long timeout_ms);
 
 /* Raise the error of a result or of the connection.  `doing`: "could not <doing>". */
@@ -92,8 +99,8 @@ bool wait_readable(Connection *connection, long timeout_ms);
 const char *result_sqlstate(PGresult *result);
 
 /* Quoting for statements sent to the source: palloc'ed. */
-char *quote_name(const char *name);			 /* "na""me" always quoted */
-char *quote_string(const char *value);		 /* 'va''lue', E'' when a backslash is in it */
+char *quote_name(const char *name);	   /* "na""me" always quoted */
+char *quote_string(const char *value); /* 'va''lue', E'' when a backslash is in it */
 char *quote_table(const char *schema, const char *name);
 
 } // namespace source

@@ -40,6 +40,8 @@ constexpr Hint kHints[] = {
 	{"remaining connection slots", "Free some connections at the source, or raise its "
 								   "max_connections."},
 	{"number of requested standby connections", "Raise max_wal_senders at the source."},
+	{"invalid response to SSL negotiation", "Check host and port: what answers there is no "
+											"PostgreSQL server."},
 	{"SSL", "Check sslmode and the certificates named in the connection string."},
 	{"starting up", "The source is starting; it is tried again."},
 	{"shutting down", "The source is shutting down; it is tried again."},

@@ -17,14 +17,6 @@ namespace source
 namespace
 {
 
-constexpr int kMostAdditions = 16;
-
-/* In startup options, since a walsender should have them before its first command. */
-constexpr char kStreamOptions[] =
-	"-c wal_sender_timeout=300000 -c synchronous_commit=local -c statement_timeout=0"
-	" -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c DateStyle=ISO"
-	" -c IntervalStyle=postgres -c extra_float_digits=3";
-
 bool
 is_secret(const PQconninfoOption *option)
 {
@@ -33,49 +25,6 @@ is_secret(const PQconninfoOption *option)
 		   strstr(option->keyword, "secret") != nullptr ||
 		   strstr(option->keyword, "_key") != nullptr || strcmp(option->keyword, "passfile") == 0 ||
 		   strcmp(option->keyword, "options") == 0;
-}
-
-int
-find_parameter(const Parameters &parameters, const char *keyword)
-{
-	for (int i = 0; i < parameters.count; i++)
-	{
-		if (strcmp(parameters.keywords[i], keyword) == 0)
-			return i;
-	}
-	return -1;
-}
-
-void
-set_parameter(Parameters *parameters, const char *keyword, const char *value)
-{
-	int index = find_parameter(*parameters, keyword);
-
-	if (index < 0)
-	{
-		index = parameters->count++;
-		parameters->keywords[index] = keyword;
-		parameters->keywords[parameters->count] = nullptr;
-		parameters->values[parameters->count] = nullptr;
-	}
-	parameters->values[index] = value;
-}
-
-void
-set_default(Parameters *parameters, const char *keyword, const char *value)
-{
-	if (find_parameter(*parameters, keyword) < 0)
-		set_parameter(parameters, keyword, value);
-}
-
-Parameters
-allocate_parameters(int most)
-{
-	Parameters parameters = {};
-
-	parameters.keywords = static_cast<const char **>(palloc0(sizeof(char *) * (most + 1)));
-	parameters.values = static_cast<const char **>(palloc0(sizeof(char *) * (most + 1)));
-	return parameters;
 }
 
 bool
@@ -159,38 +108,17 @@ copy_options(const char *conninfo, int *count)
 	return copies;
 }
 
-int
-count_elements(const char *list)
+Parameters
+to_parameters(const CopiedOption *options, int count)
 {
-	int count = 1;
+	Parameters parameters = allocate_parameters(count);
 
-	if (list == nullptr || list[0] == '\0')
-		return 0;
-	for (; *list != '\0'; list++)
-		count += *list == ',';
-	return count;
-}
-
-/* The element of a comma-separated list; of a list of one, that one. */
-char *
-take_element(const char *list, int index)
-{
-	if (count_elements(list) == 1)
-		index = 0;
-	for (; index > 0; index--)
-		list = strchr(list, ',') + 1;
-	return pnstrdup(list, strcspn(list, ","));
+	for (int i = 0; i < count; i++)
+		set_parameter(&parameters, options[i].keyword, options[i].value);
+	return parameters;
 }
 
 } // namespace
-
-const char *
-get_parameter(const Parameters &parameters, const char *keyword)
-{
-	int index = find_parameter(parameters, keyword);
-
-	return index < 0 ? nullptr : parameters.values[index];
-}
 
 Parameters
 parse_connection_string(const char *conninfo)
@@ -202,7 +130,7 @@ parse_connection_string(const char *conninfo)
 		raise_invalid_string("Write keyword=value pairs with quotes around values that contain "
 							 "spaces, or a URI whose special characters are percent-encoded.");
 
-	Parameters parameters = allocate_parameters(count + kMostAdditions);
+	Parameters parameters = to_parameters(options, count);
 
 	for (int i = 0; i < count; i++)
 	{
@@ -210,7 +138,6 @@ parse_connection_string(const char *conninfo)
 			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 							errmsg("connection option \"%s\" is not allowed", options[i].keyword),
 							errhint("Leave it out of the connection string.")));
-		set_parameter(&parameters, options[i].keyword, options[i].value);
 	}
 
 	if (has_misplaced_password(parameters))
@@ -229,58 +156,6 @@ parse_connection_string(const char *conninfo)
 }
 
 void
-complete_parameters(Parameters *parameters, Purpose purpose, const char *fallback_name)
-{
-	set_parameter(parameters, "fallback_application_name", fallback_name);
-	set_parameter(parameters, "client_encoding", GetDatabaseEncodingName());
-
-	/* A peer that is gone must be noticed within some 90 s, also while data to it is unacknowledged. */
-	set_default(parameters, "keepalives", "1");
-	set_default(parameters, "keepalives_idle", "30");
-	set_default(parameters, "keepalives_interval", "10");
-	set_default(parameters, "keepalives_count", "6");
-	set_default(parameters, "tcp_user_timeout", "90000");
-
-	if (purpose == Purpose::stream)
-	{
-		const char *own = get_parameter(*parameters, "options");
-
-		set_parameter(parameters, "replication", "database");
-		set_parameter(parameters, "options",
-					  own == nullptr ? kStreamOptions : psprintf("%s %s", own, kStreamOptions));
-	}
-	else if (find_parameter(*parameters, "replication") >= 0)
-		set_parameter(parameters, "replication", "false");
-}
-
-int
-count_hosts(const Parameters &parameters)
-{
-	return Max(1, Max(count_elements(get_parameter(parameters, "host")),
-					  count_elements(get_parameter(parameters, "hostaddr"))));
-}
-
-Parameters
-select_host(const Parameters &parameters, int host)
-{
-	Parameters selected = allocate_parameters(parameters.count);
-	bool several = count_hosts(parameters) > 1;
-
-	for (int i = 0; i < parameters.count; i++)
-	{
-		const char *keyword = parameters.keywords[i];
-		const char *value = parameters.values[i];
-		bool is_list = strcmp(keyword, "host") == 0 || strcmp(keyword, "hostaddr") == 0 ||
-					   strcmp(keyword, "port") == 0;
-
-		if (several && is_list && count_elements(value) > 0)
-			value = take_element(value, host);
-		set_parameter(&selected, keyword, value);
-	}
-	return selected;
-}
-
-void
 check_connection_string(const char *conninfo)
 {
 	(void) parse_connection_string(conninfo);
@@ -294,6 +169,8 @@ describe_connection_string(const char *conninfo)
 	StringInfoData text;
 
 	initStringInfo(&text);
+	if (count >= 0 && has_misplaced_password(to_parameters(options, count)))
+		return text.data;
 	for (int i = 0; i < count; i++)
 	{
 		if (options[i].secret)

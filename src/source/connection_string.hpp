@@ -29,7 +29,13 @@ Parameters parse_connection_string(const char *conninfo);
 /* Add what each connection for this purpose has; the user's own values win for keepalives. */
 void complete_parameters(Parameters *parameters, Purpose purpose, const char *fallback_name);
 
+/* Empty, with room for so many and for what complete_parameters() adds. */
+Parameters allocate_parameters(int count);
+void set_parameter(Parameters *parameters, const char *keyword, const char *value);
 const char *get_parameter(const Parameters &parameters, const char *keyword); /* or NULL */
+
+/* Of a comma-separated list; 0 for NULL and "". */
+int count_elements(const char *list);
 int count_hosts(const Parameters &parameters);
 
 /* The same parameters with only the given one of several hosts. */

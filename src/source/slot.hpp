@@ -16,12 +16,12 @@ namespace source
 struct SlotState
 {
 	bool exists;
-	bool is_ours;	 /* logical, pgoutput, in this database */
+	bool is_ours; /* logical, pgoutput, in this database */
 	bool active;
 	int active_pid;
 	wire::Lsn confirmed_flush;
 	wire::Lsn restart;
-	bool lost;		 /* wal_status = 'lost' */
+	bool lost; /* wal_status = 'lost' */
 	int64 retained_bytes;
 };
 

@@ -34,8 +34,8 @@ struct StreamMessage
 };
 
 /* publications: quoted for the option by this function. */
-Stream *start_stream(Connection *connection, const char *slot_name, wire::Lsn from, int npublications,
-					 const char *const *publications);
+Stream *start_stream(Connection *connection, const char *slot_name, wire::Lsn from,
+					 int npublications, const char *const *publications);
 /* Does not wait.  ERROR when the connection is broken or the source ended the stream. */
 Received next_message(Stream *stream, StreamMessage *out);
 /* Standby status update; flushes the socket without blocking for long. */

@@ -92,17 +92,32 @@ pause_ms(long ms)
 	end_waiting();
 }
 
+/*
+ * The stream waits here for nearly every message of a source that is slower than we are, so the
+ * set of events is kept: making one costs half a dozen system calls.
+ */
 bool
 wait_readable(Connection *connection, long timeout_ms)
 {
-	int happened = WaitLatchOrSocket(
-		MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH | WL_SOCKET_READABLE,
-		PQsocket(connection->raw), timeout_ms, base::wait_event());
+	WaitEvent event = {};
+	pgsocket socket = PQsocket(connection->raw);
 
-	if (happened & WL_LATCH_SET)
+	if (socket == PGINVALID_SOCKET)
+		return true;
+	if (connection->wait_events == nullptr)
+	{
+		connection->wait_events = base::create_wait_events(3);
+		AddWaitEventToSet(connection->wait_events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch,
+						  nullptr);
+		AddWaitEventToSet(connection->wait_events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, nullptr,
+						  nullptr);
+		AddWaitEventToSet(connection->wait_events, WL_SOCKET_READABLE, socket, nullptr, nullptr);
+	}
+	(void) WaitEventSetWait(connection->wait_events, timeout_ms, &event, 1, base::wait_event());
+	if (event.events & WL_LATCH_SET)
 		ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
-	return (happened & WL_SOCKET_READABLE) != 0;
+	return (event.events & WL_SOCKET_READABLE) != 0;
 }
 
 } // namespace source

@@ -13,9 +13,9 @@ namespace
 {
 
 #define CONNECTOR_COLUMNS                                                                          \
-	"SELECT id, name, source, publications, owns_publication, wanted_tables, copy_data, "          \
+	"SELECT id, name, source, publications, own_publication, wanted_tables, copy_data, "          \
 	"copy_workers, create_tables, target_schema, enabled, slot_name, slot_lsn, source_system, "    \
-	"source_timeline, listed_at FROM livesync.connector "
+	"source_timeline, listed_at, next_publications, next_lsn FROM livesync.connector "
 
 Connector *
 read_row(const SqlScope &scope)
@@ -26,7 +26,7 @@ read_row(const SqlScope &scope)
 	it->name = get_text(scope, 0, 2);
 	it->source = get_text(scope, 0, 3);
 	it->publications = get_text_array(scope, 0, 4, &it->npublications);
-	it->owns_publication = get_bool(0, 5);
+	it->own_publication = get_text(scope, 0, 5);
 	it->wanted_tables = get_text_array(scope, 0, 6, &it->nwanted_tables);
 	it->copy_data = get_bool(0, 7);
 	it->copy_workers = get_int(0, 8);
@@ -38,6 +38,8 @@ read_row(const SqlScope &scope)
 	it->source_system = get_text(scope, 0, 14);
 	it->source_timeline = (uint32) get_bigint(0, 15);
 	it->is_listed = !is_null(0, 16);
+	it->next_publications = get_text_array(scope, 0, 17, &it->nnext_publications);
+	it->next_lsn = get_lsn(0, 18);
 	return it;
 }
 
@@ -90,6 +92,14 @@ record_listed(int id)
 {
 	run_alone("UPDATE livesync.connector SET listed_at = pg_catalog.clock_timestamp() "
 			  "WHERE id = $1 AND listed_at IS NULL",
+			  {int_value(id)});
+}
+
+void
+switch_publications(int id)
+{
+	run_alone("UPDATE livesync.connector SET publications = next_publications, "
+			  "next_publications = NULL, next_lsn = NULL WHERE id = $1 AND next_lsn IS NOT NULL",
 			  {int_value(id)});
 }
 

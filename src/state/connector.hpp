@@ -20,7 +20,10 @@ struct Connector
 	char *source; /* connection string: never in a message */
 	int npublications;
 	char **publications;
-	bool owns_publication;
+	char *own_publication; /* nullptr: it uses existing ones */
+	int nnext_publications; /* to switch to when the slot has confirmed next_lsn; 0: none */
+	char **next_publications;
+	XLogRecPtr next_lsn;
 	int nwanted_tables; /* of the own publication; 0: every table */
 	char **wanted_tables;
 	bool copy_data;
@@ -45,6 +48,8 @@ char *origin_name(int connector_id);
 void record_slot(int id, XLogRecPtr slot_lsn);
 void record_source(int id, const char *system, uint32 timeline);
 void record_listed(int id);
+/* Use the next publications from now on. */
+void switch_publications(int id);
 void record_connector_error(int id, const char *error, const char *hint);
 void clear_connector_error(int id);
 

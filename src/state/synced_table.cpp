@@ -171,7 +171,7 @@ SyncedTables
 load_tables(int connector_id)
 {
 	SqlScope scope = begin_sql();
-	int count = (int) run_sql(TABLE_COLUMNS "WHERE connector_id = $1 "
+	int count = (int) run_sql(TABLE_COLUMNS "WHERE connector_id = $1 AND NOT released "
 											"ORDER BY bytes_expected DESC, source_schema, source_name",
 							  {int_value(connector_id)});
 	SyncedTables it{count, (SyncedTable **) MemoryContextAlloc(
@@ -211,10 +211,39 @@ load_table(int64 id, RowLock lock)
 	return table;
 }
 
+namespace
+{
+
+int64
+find_table(int connector_id, const char *schema, const char *name)
+{
+	begin_sql();
+	run_sql("SELECT id FROM livesync.synced_table WHERE connector_id = $1 AND source_schema = $2 "
+			"AND source_name = $3",
+			{int_value(connector_id), text_value(schema), text_value(name)});
+	int64 id = get_bigint(0, 1);
+
+	end_sql();
+	return id;
+}
+
+} // namespace
+
 void
 add_table(int connector_id, const Publication &publication, const char *target_schema,
 		  const char *target_name, bool copy_data, Phase phase)
 {
+	/* one that comes back is copied again, from an empty target: what it missed is not known */
+	if (run_alone("UPDATE livesync.synced_table SET released = false, state = 'queued', phase = $4, "
+				  "updated_at = pg_catalog.clock_timestamp() WHERE connector_id = $1 "
+				  "AND source_schema = $2 AND source_name = $3 AND released",
+				  {int_value(connector_id), text_value(publication.schema),
+				   text_value(publication.name), text_value(phase_name(phase))}) > 0)
+	{
+		record_publication(find_table(connector_id, publication.schema, publication.name),
+						   publication, false);
+		return;
+	}
 	run_alone("WITH t AS (INSERT INTO livesync.synced_table (connector_id, source_schema, "
 			  "source_name, source_oid, target_schema, target_name, copy_data, phase, fingerprint, "
 			  "columns, key_columns, row_filter, replica_identity, mode, bytes_expected, "
@@ -232,9 +261,14 @@ add_table(int connector_id, const Publication &publication, const char *target_s
 }
 
 void
-remove_table(int64 id)
+release_table(int64 id)
 {
-	run_alone("DELETE FROM livesync.synced_table WHERE id = $1", {bigint_value(id)});
+	run_alone("DELETE FROM livesync.spool WHERE table_id = $1", {bigint_value(id)});
+	run_alone("DELETE FROM livesync.chunk WHERE table_id = $1", {bigint_value(id)});
+	run_alone("DELETE FROM livesync.aside WHERE table_id = $1", {bigint_value(id)});
+	run_alone("UPDATE livesync.synced_table SET released = true, state = 'paused', phase = '', "
+			  "parked_lsn = NULL, failed_from = NULL WHERE id = $1",
+			  {bigint_value(id)});
 }
 
 void
@@ -264,7 +298,7 @@ start_copying(int64 id, bool target_is_empty)
 	run_alone("DELETE FROM livesync.aside WHERE table_id = $1", {bigint_value(id)});
 	run_alone("UPDATE livesync.synced_table SET state = 'copying', phase = 'gate', "
 			  "generation = generation + 1, empty_at_start = $2, load_upserts = NOT $2, "
-			  "chunks_total = 0, exported = NULL, snapshot = NULL, end_lsn = NULL, "
+			  "chunks_total = 0, exported = NULL, snapshot = NULL, end_lsn = NULL, parked_lsn = NULL, "
 			  "failed_from = NULL, last_error = NULL, hint = NULL, error_lsn = NULL, "
 			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
 			  {bigint_value(id), bool_value(target_is_empty)});
@@ -299,7 +333,8 @@ record_plan(int64 id, int chunks, bool use_upserts, const char *exported, const 
 void
 finish_load(int64 id, XLogRecPtr end_lsn)
 {
-	run_alone("UPDATE livesync.synced_table SET state = 'catching_up', phase = '', end_lsn = $2, "
+	run_alone("UPDATE livesync.synced_table SET parked_lsn = CASE state WHEN 'streaming' THEN $2 END, "
+			  "state = 'catching_up', phase = '', end_lsn = $2, "
 			  "exported = NULL, updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
 			  {bigint_value(id), lsn_value(end_lsn)});
 }
@@ -315,6 +350,7 @@ void
 set_streaming(int64 id)
 {
 	run_alone("UPDATE livesync.synced_table SET state = 'streaming', phase = '', snapshot = NULL, "
+			  "parked_lsn = NULL, "
 			  "last_error = NULL, hint = NULL, error_lsn = NULL, failed_from = NULL, "
 			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
 			  {bigint_value(id)});
@@ -324,8 +360,9 @@ void
 set_failed(int64 id, const char *error, const char *hint, XLogRecPtr lsn)
 {
 	run_alone("UPDATE livesync.synced_table SET failed_from = CASE state WHEN 'failed' THEN "
-			  "failed_from ELSE state END, state = 'failed', last_error = $2, hint = $3, "
-			  "error_lsn = $4, updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
+			  "failed_from ELSE state END, parked_lsn = CASE state WHEN 'streaming' THEN $4 "
+			  "ELSE parked_lsn END, state = 'failed', last_error = $2, hint = $3, error_lsn = $4, "
+			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
 			  {bigint_value(id), text_value(error), text_value(hint), lsn_value(lsn)});
 	run_alone("UPDATE livesync.table_stats SET errors = errors + 1 WHERE table_id = $1",
 			  {bigint_value(id)});

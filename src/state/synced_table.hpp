@@ -121,7 +121,8 @@ struct Publication
 
 void add_table(int connector_id, const Publication &publication, const char *target_schema,
 			   const char *target_name, bool copy_data, Phase phase);
-void remove_table(int64 id);
+/* It left the publication: nothing of it is kept but what its target holds. */
+void release_table(int64 id);
 /* Take over how it is published now; back to queued in a new generation when `restart`. */
 void record_publication(int64 id, const Publication &publication, bool restart);
 

@@ -30,7 +30,7 @@ create_origin(const char *name, wire::Lsn position)
 		id = replorigin_create((char *) name);
 	replorigin_advance(id, position, InvalidXLogRecPtr, true, true);
 	/* the record of the advance must not be younger than what it allows us to confirm */
-	XLogFlush(GetXLogInsertRecPtr());
+	XLogFlush(XactLastRecEnd);
 }
 
 void

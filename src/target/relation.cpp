@@ -340,7 +340,8 @@ open_target(const RelationSpec &spec, MemoryContext parent)
 	it->name = pstrdup(spec.name);
 	fill(it, rel, spec);
 	MemoryContextSwitchTo(old);
-	relation_close(rel, NoLock);
+	/* no lock is kept: upgrading it for a TRUNCATE would deadlock with another connector's */
+	relation_close(rel, AccessShareLock);
 	MemoryContextSetParent(context, parent);
 	return it;
 }

@@ -72,6 +72,32 @@ connect(ConnectorWorker *worker)
 	note_success();
 }
 
+/* A fresh walsender and a fresh look at everything, through a fresh start of this process. */
+[[noreturn]] void
+restart(ConnectorWorker *worker)
+{
+	advance_idle(worker, worker->applied, true);
+	send_position(worker, true);
+	set_ending(Ending::again);
+	proc_exit(0);
+}
+
+/* The connector's row was changed by a call. */
+void
+take_over_changes(ConnectorWorker *worker)
+{
+	char *source = MemoryContextStrdup(worker->turn, worker->config->source);
+
+	if (!load_config(worker, worker->config->id))
+		proc_exit(0);
+	worker->tables_changed = true;
+	if (strcmp(source, worker->config->source) != 0)
+	{
+		stop_copies(0);
+		restart(worker);
+	}
+}
+
 /* Everything that is not applying, between two source transactions. */
 void
 do_housekeeping(ConnectorWorker *worker)
@@ -82,9 +108,14 @@ do_housekeeping(ConnectorWorker *worker)
 	if (entry->is_changed)
 	{
 		entry->is_changed = false;
-		if (!load_config(worker, worker->config->id))
-			proc_exit(0);
-		worker->tables_changed = true;
+		take_over_changes(worker);
+	}
+	if (worker->config->nnext_publications > 0 && worker->confirmed >= worker->config->next_lsn)
+	{
+		base::begin_transaction();
+		state::switch_publications(worker->config->id);
+		base::commit_transaction();
+		restart(worker);
 	}
 	MemoryContextSwitchTo(worker->turn);
 	if (worker->poll_at <= now || entry->refresh_wanted != entry->refresh_done)
@@ -102,13 +133,7 @@ do_housekeeping(ConnectorWorker *worker)
 		schedule_copies(worker);
 	}
 	if (worker->needs_reconnect)
-	{
-		/* a fresh walsender, through a fresh start of this process */
-		advance_idle(worker, worker->applied, true);
-		send_position(worker, true);
-		set_ending(Ending::again);
-		proc_exit(0);
-	}
+		restart(worker);
 }
 
 void

@@ -95,6 +95,8 @@ livesync_copy_main(Datum argument)
 		copier.context =
 			AllocSetContextCreate(TopMemoryContext, "livesync copier", ALLOCSET_DEFAULT_SIZES);
 		copier.turn = AllocSetContextCreate(TopMemoryContext, "livesync turn", ALLOCSET_DEFAULT_SIZES);
+		/* what it writes is a copy: servers that replicate from here can tell */
+		replorigin_session_origin = DoNotReplicateId;
 		copier.config = load_config(copier.context, connector_id);
 		if (copier.config != nullptr)
 		{

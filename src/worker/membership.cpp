@@ -33,11 +33,21 @@ find_published(const source::PublishedTables &published, const char *schema, con
 	return nullptr;
 }
 
+/*
+ * A fingerprint is "membership:columns".  Another membership may have hidden changes for a while; columns that came or
+ * went are told by the stream itself, once the table streams.
+ */
 bool
 is_published_otherwise(const state::SyncedTable *recorded, const source::PublishedTable &published)
 {
-	return recorded->source_oid != published.oid ||
-		strcmp(recorded->fingerprint, published.fingerprint) != 0;
+	size_t membership = strcspn(published.fingerprint, ":");
+
+	if (recorded->source_oid != published.oid)
+		return true;
+	if (recorded->state == state::TableState::streaming ||
+		recorded->state == state::TableState::failed)
+		return strncmp(recorded->fingerprint, published.fingerprint, membership) != 0;
+	return strcmp(recorded->fingerprint, published.fingerprint) != 0;
 }
 
 void
@@ -46,7 +56,7 @@ release_table(ConnectorWorker *worker, const state::SyncedTable *table)
 	stop_copies(table->id);
 	/* waits for the row locks of what was stopped */
 	(void) state::load_table(table->id, state::RowLock::update);
-	state::remove_table(table->id);
+	state::release_table(table->id);
 	set_table_wait(table->id, nullptr);
 	state::record_event(worker->config->name, state::source_table_name(table), "table_released",
 						"The table left the publication; its data stays.");
@@ -87,6 +97,11 @@ reconcile(ConnectorWorker *worker, const source::PublishedTables &published)
 		is_recorded[match - published.tables] = true;
 		if (is_published_otherwise(table, *match))
 			republish_table(worker, table, *match);
+		else if (strcmp(table->fingerprint, match->fingerprint) != 0)
+		{
+			state::record_publication(table->id, describe_publication(*match), false);
+			worker->tables_changed = true;
+		}
 	}
 	for (int i = 0; i < published.count; i++)
 		if (!is_recorded[i])

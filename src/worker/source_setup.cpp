@@ -171,11 +171,14 @@ ensure_source(ConnectorWorker *worker)
 	state::Connector *config = worker->config;
 	bool is_new = config->slot_lsn == wire::kInvalidLsn;
 
-	source::check_prerequisites(worker->control, config->owns_publication ? 0 : config->npublications,
-								config->owns_publication ? nullptr : config->publications, is_new);
-	if (config->owns_publication)
-		source::ensure_publication(worker->control, config->publications[0], config->nwanted_tables,
-								   config->wanted_tables, true);
+	bool uses_own = config->own_publication != nullptr &&
+		strcmp(config->own_publication, config->publications[0]) == 0;
+
+	source::check_prerequisites(worker->control, uses_own ? 0 : config->npublications,
+								uses_own ? nullptr : config->publications, is_new);
+	if (uses_own)
+		source::ensure_publication(worker->control, config->own_publication,
+								   config->nwanted_tables, config->wanted_tables, true);
 	if (is_new)
 		make_slot(worker);
 	in_transaction(read_position, worker);
