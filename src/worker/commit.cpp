@@ -191,6 +191,7 @@ begin_local(ConnectorWorker *worker)
 		return;
 	base::begin_transaction();
 	worker->in_local_transaction = true;
+	worker->local_began = GetCurrentTimestamp();
 }
 
 void
@@ -302,10 +303,21 @@ is_batch_full(const ConnectorWorker *worker)
 bool
 is_batch_due(const ConnectorWorker *worker)
 {
+	TimestampTz now = GetCurrentTimestamp();
+	int delay = base::settings::batch_delay_ms;
+
 	return is_batch_full(worker) ||
 		(worker->batch_changes > 0 &&
-		 TimestampDifferenceExceeds(worker->batch_began, GetCurrentTimestamp(),
-									base::settings::batch_delay_ms));
+		 TimestampDifferenceExceeds(worker->batch_began, now, delay)) ||
+		(worker->in_local_transaction &&
+		 TimestampDifferenceExceeds(worker->local_began, now, delay));
+}
+
+bool
+is_housekeeping_due(const ConnectorWorker *worker)
+{
+	return TimestampDifferenceExceeds(worker->housekept_at, GetCurrentTimestamp(),
+									  base::settings::batch_delay_ms + 50);
 }
 
 void

@@ -58,6 +58,7 @@ struct ConnectorWorker
 	size_t batch_bytes;
 	TimestampTz batch_began;
 	bool in_local_transaction;
+	TimestampTz local_began;
 	bool has_uncommitted; /* a whole source transaction waits for the local commit */
 	wire::Lsn end_lsn;	  /* of the last whole source transaction */
 	TimestampTz commit_time;
@@ -82,6 +83,7 @@ struct ConnectorWorker
 	/* tables */
 	bool tables_changed;  /* load the routes again */
 	TimestampTz tables_at;
+	TimestampTz housekept_at;
 	bool needs_reconnect; /* the walsender must forget what it knows of publications */
 	wire::Lsn connected_at; /* position where this walsender began */
 };
@@ -107,6 +109,8 @@ void commit_local(ConnectorWorker *worker);
 bool is_batch_full(const ConnectorWorker *worker);
 bool is_batch_due(const ConnectorWorker *worker);
 bool is_at_boundary(const ConnectorWorker *worker);
+/* Other things than applying have waited long enough. */
+bool is_housekeeping_due(const ConnectorWorker *worker);
 void advance_idle(ConnectorWorker *worker, wire::Lsn position, bool now);
 void note_flushed(ConnectorWorker *worker);
 

@@ -105,6 +105,7 @@ do_housekeeping(ConnectorWorker *worker)
 	TimestampTz now = GetCurrentTimestamp();
 	ConnectorEntry *entry = my_entry();
 
+	worker->housekept_at = now;
 	if (entry->is_changed)
 	{
 		entry->is_changed = false;

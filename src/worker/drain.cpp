@@ -79,7 +79,7 @@ refetch_texts(Drain *drain, char **key, int ncolumns, char **columns, const uint
 
 	if (!are_visible(xids, nxids, row.snapshot))
 		return false;
-	drain->refetched = source::wait_source_flushed(drain->control);
+	drain->has_refetched = true;
 	*found = row.found;
 	for (int i = 0; i < ncolumns && row.found; i++)
 		values[i] = row.values[i] == nullptr
@@ -277,6 +277,15 @@ replay_segment(ReplaySegment *it)
 		it->result = replay_run(it->run);
 }
 
+/* What was fetched must be safe at the source before it is committed here, and the stream must pass it. */
+void
+settle_refetches(Drain *drain)
+{
+	if (drain->has_refetched)
+		drain->refetched = source::wait_source_flushed(drain->control);
+	drain->has_refetched = false;
+}
+
 } // namespace
 
 target::CatchUp
@@ -337,7 +346,10 @@ drain_spool(Drain *drain)
 	close_route_target(&run.route);
 	MemoryContextDelete(context);
 	if (result == DrainResult::empty || result == DrainResult::more)
+	{
+		settle_refetches(drain);
 		state::delete_segments(table->id, table->generation, done);
+	}
 	return result;
 }
 
@@ -375,6 +387,7 @@ restore_aside(Drain *drain)
 		}
 		state::forget_aside(table->id, table->generation, nkeys, key);
 	}
+	settle_refetches(drain);
 	target::close_target(target);
 	return DrainResult::empty;
 }

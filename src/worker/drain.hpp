@@ -32,6 +32,7 @@ struct Drain
 	int most_segments; /* 0: all */
 	target::ApplyFailure failure;
 	state::TableStats stats;
+	bool has_refetched;
 	wire::Lsn refetched; /* insert LSN of the source after the last refetch; 0: there was none */
 };
 

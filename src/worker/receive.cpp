@@ -244,6 +244,9 @@ receive_some(ConnectorWorker *worker)
 			take_keepalive(worker, message);
 		else
 			take_message(worker, message.payload);
+		/* under load this is the only end of a transaction that the rest gets to see */
+		if (is_at_boundary(worker) && is_housekeeping_due(worker))
+			break;
 	}
 	return any;
 }
