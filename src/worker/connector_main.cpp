@@ -131,6 +131,9 @@ do_housekeeping(ConnectorWorker *worker)
 			reload_routes(worker);
 		}
 		schedule_tables(worker);
+		/* nothing may be received with the routes of before: the spool of a table that streams is never read */
+		if (worker->tables_changed)
+			reload_routes(worker);
 		schedule_copies(worker);
 	}
 	if (worker->needs_reconnect)
