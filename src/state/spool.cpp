@@ -70,14 +70,14 @@ last_segment(int64 table_id, int generation)
 	return number;
 }
 
-int
-count_segments(int64 table_id, int generation, int most)
+int64
+count_spooled(int64 table_id, int generation)
 {
 	begin_sql();
-	run_sql("SELECT count(*)::integer FROM (SELECT FROM livesync.spool "
-			"WHERE table_id = $1 AND generation = $2 LIMIT $3) s",
-			{bigint_value(table_id), int_value(generation), int_value(most)});
-	int count = get_int(0, 1);
+	run_sql("SELECT coalesce(sum(changes), 0) FROM livesync.spool "
+			"WHERE table_id = $1 AND generation = $2",
+			{bigint_value(table_id), int_value(generation)});
+	int64 count = get_bigint(0, 1);
 
 	end_sql();
 	return count;

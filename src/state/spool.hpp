@@ -40,7 +40,8 @@ bool next_entry(std::string_view *rest, SpoolEntry *entry); /* false: end */
 
 void write_segment(int64 table_id, int generation, int64 number, int changes, StringInfo body);
 int64 last_segment(int64 table_id, int generation);	 /* 0: none */
-int count_segments(int64 table_id, int generation, int most);
+/* How many changes wait in the spool. */
+int64 count_spooled(int64 table_id, int generation);
 /* The first segment after `after`; nullptr: none. */
 SpoolSegment *read_segment(int64 table_id, int generation, int64 after);
 void delete_segments(int64 table_id, int generation, int64 up_to);

@@ -142,28 +142,28 @@ written_hook(void *context, const target::TargetRelation *relation, const wire::
 	target::restore_role(ourselves.role);
 }
 
-/* A run of changes of the segment being read, until something ends it. */
+constexpr int kRunChanges = 20000;
+constexpr size_t kRunBytes = 16 * 1024 * 1024;
+
+/* A run of changes, over as many segments as it takes, until something ends it. */
 struct DrainRun
 {
 	Drain *drain;
-	Routes *relations; /* for the Relation messages of the segment only */
+	Routes *relations; /* for the Relation messages of the segments only */
 	Route route;
+	MemoryContext memory; /* segments and changes of the run; reset when it is replayed */
 	target::PendingChange *first;
 	target::PendingChange *last;
+	int changes;
+	size_t bytes;
 };
-
-target::ApplyCounts
-no_counts()
-{
-	return target::ApplyCounts{};
-}
 
 DrainResult
 replay_run(DrainRun *run)
 {
 	Drain *drain = run->drain;
 	const StreamRelation *relation = find_relation(run->relations, run->route.relid);
-	target::ApplyCounts counts = no_counts();
+	target::ApplyCounts counts{};
 
 	if (run->first == nullptr)
 		return DrainResult::empty;
@@ -174,6 +174,8 @@ replay_run(DrainRun *run)
 	const target::PendingChange *first = run->first;
 
 	run->first = run->last = nullptr;
+	run->changes = 0;
+	drain->stats.batches++;
 	if (drain->table->mode == state::CopyMode::snapshot)
 		return target::apply_changes(target, first, &counts, &drain->failure) ? DrainResult::empty
 																			  : DrainResult::failed;
@@ -217,6 +219,22 @@ add_to_run(DrainRun *run, const wire::Message &message, const state::SpoolEntry 
 	else
 		run->first = change;
 	run->last = change;
+	run->changes++;
+	if (message.kind == wire::MessageKind::insert)
+		run->drain->stats.inserts++;
+	else if (message.kind == wire::MessageKind::update)
+		run->drain->stats.updates++;
+	else
+		run->drain->stats.deletes++;
+}
+
+/* Segments begin with the description of their relation, mostly the one that is known. */
+bool
+is_known_relation(const DrainRun *run, const wire::Message &message, std::string_view raw)
+{
+	const StreamRelation *known = find_relation(run->relations, message.relation.relid);
+
+	return known != nullptr && std::string_view(known->message, known->message_size) == raw;
 }
 
 DrainResult
@@ -245,6 +263,8 @@ take_entry(DrainRun *run, const state::SpoolEntry &entry)
 		elog(ERROR, "spool segment has a message that cannot be read");
 	if (message.kind == wire::MessageKind::relation)
 	{
+		if (is_known_relation(run, message, entry.message))
+			return DrainResult::empty;
 		result = replay_run(run);
 		remember_relation(run->relations, message.relation, entry.message);
 	}
@@ -257,24 +277,52 @@ take_entry(DrainRun *run, const state::SpoolEntry &entry)
 	return result;
 }
 
-struct ReplaySegment
+DrainResult
+take_segment(DrainRun *run, const state::SpoolSegment *segment)
 {
-	DrainRun *run;
-	const state::SpoolSegment *segment;
-	DrainResult result;
-};
-
-void
-replay_segment(ReplaySegment *it)
-{
-	std::string_view rest(VARDATA_ANY(it->segment->body), VARSIZE_ANY_EXHDR(it->segment->body));
+	std::string_view rest(VARDATA_ANY(segment->body), VARSIZE_ANY_EXHDR(segment->body));
 	state::SpoolEntry entry;
+	DrainResult result = DrainResult::empty;
 
-	it->result = DrainResult::empty;
-	while (it->result == DrainResult::empty && state::next_entry(&rest, &entry))
-		it->result = take_entry(it->run, entry);
-	if (it->result == DrainResult::empty)
-		it->result = replay_run(it->run);
+	run->bytes += rest.size();
+	while (result == DrainResult::empty && state::next_entry(&rest, &entry))
+		result = take_entry(run, entry);
+	return result;
+}
+
+/* All segments that may be taken, in runs; *done is the last one that was replayed. */
+DrainResult
+take_segments(DrainRun *run, int64 *done)
+{
+	const state::SyncedTable *table = run->drain->table;
+	DrainResult result = DrainResult::empty;
+	int64 taken = 0;
+	bool is_bounded = false;
+
+	for (int count = 1; result == DrainResult::empty && !is_bounded; count++)
+	{
+		MemoryContextSwitchTo(run->memory);
+		state::SpoolSegment *segment = state::read_segment(table->id, table->generation, taken);
+
+		if (segment == nullptr)
+			break;
+		result = take_segment(run, segment);
+		taken = segment->number;
+		is_bounded = count == run->drain->most_segments;
+		if (result == DrainResult::empty &&
+			(run->changes >= kRunChanges || run->bytes >= kRunBytes))
+		{
+			result = replay_run(run);
+			run->bytes = 0;
+			MemoryContextReset(run->memory);
+		}
+		base::failpoint("drain_segment", state::source_table_name(table));
+		CHECK_FOR_INTERRUPTS();
+	}
+	if (result == DrainResult::empty)
+		result = replay_run(run);
+	*done = taken;
+	return result == DrainResult::empty && is_bounded ? DrainResult::more : result;
 }
 
 /* What was fetched must be safe at the source before it is committed here, and the stream must pass it. */
@@ -312,34 +360,16 @@ drain_spool(Drain *drain)
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "livesync drain", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	DrainRun run{drain, make_routes(context), {}, nullptr, nullptr};
-	MemoryContext per_segment =
-		AllocSetContextCreate(context, "livesync segment", ALLOCSET_DEFAULT_SIZES);
-	DrainResult result = DrainResult::empty;
+	DrainRun run{};
 	int64 done = 0;
 
+	run.drain = drain;
+	run.relations = make_routes(context);
+	run.memory = AllocSetContextCreate(context, "livesync segments", ALLOCSET_DEFAULT_SIZES);
 	run.route.table = (state::SyncedTable *) table;
 	run.route.relid = table->source_oid;
-	for (int count = 0; drain->most_segments == 0 || count < drain->most_segments; count++)
-	{
-		MemoryContextSwitchTo(per_segment);
-		state::SpoolSegment *segment = state::read_segment(table->id, table->generation, done);
+	DrainResult result = take_segments(&run, &done);
 
-		if (segment == nullptr)
-			break;
-		ReplaySegment it{&run, segment, DrainResult::empty};
-
-		replay_segment(&it);
-		result = it.result;
-		if (result != DrainResult::empty)
-			break;
-		done = segment->number;
-		base::failpoint("drain_segment", state::source_table_name(table));
-		MemoryContextReset(per_segment);
-		CHECK_FOR_INTERRUPTS();
-		if (drain->most_segments != 0 && count + 1 == drain->most_segments)
-			result = DrainResult::more;
-	}
 	MemoryContextSwitchTo(old);
 	if (drain->failure.error != nullptr)
 		drain->failure.error = base::copy_error(drain->failure.error);
@@ -348,6 +378,7 @@ drain_spool(Drain *drain)
 	if (result == DrainResult::empty || result == DrainResult::more)
 	{
 		settle_refetches(drain);
+		state::add_stats(table->id, drain->stats);
 		state::delete_segments(table->id, table->generation, done);
 	}
 	return result;

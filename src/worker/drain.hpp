@@ -17,6 +17,9 @@
 namespace worker
 {
 
+/* A spool of so many changes is replayed by the connector worker; a longer one is brought down by copy workers. */
+constexpr int kTailChanges = 2000;
+
 enum class DrainResult
 {
 	empty,		 /* nothing is left */

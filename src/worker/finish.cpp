@@ -20,9 +20,7 @@ namespace worker
 namespace
 {
 
-/* A spool that is shorter is left to the connector worker. */
-constexpr int kLongSpool = 4;
-constexpr int kSegmentsATime = 16;
+constexpr int kSegmentsATime = 1000;
 
 /* An id picked by a query of ours, or 0. */
 int64
@@ -64,7 +62,8 @@ finish_one_table(Copier *copier)
 						  "SELECT t.id FROM livesync.synced_table t WHERE t.connector_id = $1 "
 						  "AND t.state = 'copying' AND t.phase = 'load' AND $2 = 0 AND NOT EXISTS "
 						  "(SELECT FROM livesync.chunk c WHERE c.table_id = t.id "
-						  "AND c.generation = t.generation AND c.done_at IS NULL) LIMIT 1",
+						  "AND c.generation = t.generation AND c.done_at IS NULL) LIMIT 1 "
+						  "FOR UPDATE OF t SKIP LOCKED",
 						  0);
 	state::SyncedTable *table = id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
 	bool is_done = table != nullptr && table->state == state::TableState::copying &&
@@ -151,9 +150,10 @@ drain_one_table(Copier *copier)
 	MemoryContextSwitchTo(copier->turn);
 	int64 id = pick_table(copier,
 						  "SELECT t.id FROM livesync.synced_table t WHERE t.connector_id = $1 "
-						  "AND t.state = 'catching_up' AND (SELECT count(*) FROM livesync.spool s "
-						  "WHERE s.table_id = t.id AND s.generation = t.generation) > $2 LIMIT 1",
-						  kLongSpool);
+						  "AND t.state = 'catching_up' AND (SELECT sum(s.changes) FROM livesync.spool s "
+						  "WHERE s.table_id = t.id AND s.generation = t.generation) > $2 LIMIT 1 "
+						  "FOR UPDATE OF t SKIP LOCKED",
+						  kTailChanges);
 	state::SyncedTable *table = id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
 	bool keep = table != nullptr && table->state == state::TableState::catching_up &&
 		drain_locked(copier, table);

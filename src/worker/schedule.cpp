@@ -28,8 +28,6 @@ namespace worker
 namespace
 {
 
-/* A tail of this many segments is replayed here; a longer one is left to copy workers. */
-constexpr int kTailSegments = 4;
 constexpr int64 kLongestRetryMs = 60000;
 
 struct TableStep
@@ -150,7 +148,7 @@ try_flip(ConnectorWorker *worker, Route *route)
 
 	if (table != nullptr && table->state == state::TableState::catching_up &&
 		table->end_lsn <= worker->applied &&
-		state::count_segments(table->id, table->generation, kTailSegments + 1) <= kTailSegments)
+		state::count_spooled(table->id, table->generation) <= kTailChanges)
 		keep = flip_locked(worker, table);
 	MemoryContextSwitchTo(old);
 	if (keep)
@@ -246,9 +244,9 @@ count_copy_jobs(int connector_id)
 		"(t.phase IN ('publish_gate', 'gate') AND t.state IN ('queued', 'copying') "
 		"OR t.state = 'copying' AND t.phase = 'load' AND NOT EXISTS (SELECT FROM livesync.chunk c "
 		"WHERE c.table_id = t.id AND c.generation = t.generation AND c.done_at IS NULL) "
-		"OR t.state = 'catching_up' AND (SELECT count(*) FROM livesync.spool s "
+		"OR t.state = 'catching_up' AND (SELECT sum(s.changes) FROM livesync.spool s "
 		"WHERE s.table_id = t.id AND s.generation = t.generation) > $2))",
-		{base::int_value(connector_id), base::int_value(kTailSegments)});
+		{base::int_value(connector_id), base::int_value(kTailChanges)});
 	int jobs = (int) Min(base::get_bigint(0, 1), 1000);
 
 	base::end_sql();
