@@ -49,9 +49,9 @@ find_connector(const char *name)
 	state::Connector *connector = state::load_connector_by_name(name);
 
 	if (connector == nullptr)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("connector \"%s\" does not exist", name),
-						errhint("The view livesync.connectors lists the connectors of this database.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("connector \"%s\" does not exist", name),
+				 errhint("The view livesync.connectors lists the connectors of this database.")));
 	return connector;
 }
 
@@ -62,7 +62,8 @@ timeout_argument(FunctionCallInfo fcinfo, int number)
 		return -1;
 	Interval *interval = PG_GETARG_INTERVAL_P(number);
 
-	return interval->time / 1000 + ((int64) interval->day + (int64) interval->month * 30) * 86400000;
+	return interval->time / 1000 +
+		   ((int64) interval->day + (int64) interval->month * 30) * 86400000;
 }
 
 bool

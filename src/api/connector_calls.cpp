@@ -42,8 +42,8 @@ void
 check_name(const char *name)
 {
 	if (name == nullptr || name[0] == '\0')
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("a connector must have a name")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a connector must have a name")));
 	if (strlen(name) > kLongestName)
 		ereport(ERROR, (errcode(ERRCODE_NAME_TOO_LONG),
 						errmsg("name of connector \"%s\" is too long", name),
@@ -62,9 +62,10 @@ check_table_names(int count, char **tables)
 		const char *dot = strchr(tables[i], '.');
 
 		if (dot == nullptr || dot == tables[i] || dot[1] == '\0')
-			ereport(ERROR, (errcode(ERRCODE_INVALID_NAME),
-							errmsg("\"%s\" is not the name of a table with its schema", tables[i]),
-							errhint("Write schema.table, or schema.* for all tables of a schema.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_NAME),
+					 errmsg("\"%s\" is not the name of a table with its schema", tables[i]),
+					 errhint("Write schema.table, or schema.* for all tables of a schema.")));
 	}
 }
 
@@ -74,16 +75,17 @@ insert_connector(state::Connector *config)
 	SqlScope scope = begin_sql();
 
 	(void) scope;
-	run_sql("INSERT INTO livesync.connector (name, source, publications, own_publication, "
-			"wanted_tables, copy_data, copy_workers, create_tables, target_schema, enabled, slot_name) "
-			"VALUES ($1, $2, $3, $4, nullif($5, '{}'), $6, $7, $8, $9, $10, $11) RETURNING id",
-			{text_value(config->name), text_value(config->source),
-			 text_array_value(config->npublications, config->publications),
-			 text_value(config->own_publication),
-			 text_array_value(config->nwanted_tables, config->wanted_tables),
-			 bool_value(config->copy_data), int_value(config->copy_workers),
-			 bool_value(config->create_tables), text_value(config->target_schema),
-			 bool_value(config->enabled), text_value(config->slot_name)});
+	run_sql(
+		"INSERT INTO livesync.connector (name, source, publications, own_publication, "
+		"wanted_tables, copy_data, copy_workers, create_tables, target_schema, enabled, slot_name) "
+		"VALUES ($1, $2, $3, $4, nullif($5, '{}'), $6, $7, $8, $9, $10, $11) RETURNING id",
+		{text_value(config->name), text_value(config->source),
+		 text_array_value(config->npublications, config->publications),
+		 text_value(config->own_publication),
+		 text_array_value(config->nwanted_tables, config->wanted_tables),
+		 bool_value(config->copy_data), int_value(config->copy_workers),
+		 bool_value(config->create_tables), text_value(config->target_schema),
+		 bool_value(config->enabled), text_value(config->slot_name)});
 	int id = get_int(0, 1);
 
 	end_sql();
@@ -140,7 +142,6 @@ is_refresh_done(void *context)
 
 extern "C"
 {
-
 PG_FUNCTION_INFO_V1(livesync_create_connector);
 PG_FUNCTION_INFO_V1(livesync_alter_connector);
 PG_FUNCTION_INFO_V1(livesync_pause_connector);
@@ -175,9 +176,10 @@ livesync_create_connector(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("copy_workers must be at least 1")));
 	if (config.publications != nullptr && config.wanted_tables != nullptr)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("publications and tables cannot be given together"),
-						errhint("Give tables alone to let the connector make a publication of them.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("publications and tables cannot be given together"),
+				 errhint("Give tables alone to let the connector make a publication of them.")));
 	check_table_names(config.nwanted_tables, config.wanted_tables);
 	config.slot_name = make_slot_name(config.name);
 	if (config.publications == nullptr)
@@ -213,15 +215,16 @@ livesync_alter_connector(PG_FUNCTION_ARGS)
 		source::check_connection_string(new_source);
 		connector->source = new_source;
 		/* raises what is wrong with it */
-		source::close_connection(source::open_connection(new_source, connector->slot_name,
-														 source::Purpose::control));
+		source::close_connection(
+			source::open_connection(new_source, connector->slot_name, source::Purpose::control));
 		run_alone("UPDATE livesync.connector SET source = $2 WHERE id = $1",
 				  {int_value(connector->id), text_value(new_source)});
 	}
 	if (publications != nullptr)
-		run_alone("UPDATE livesync.connector SET next_publications = $2, next_lsn = $3 WHERE id = $1",
-				  {int_value(connector->id), text_array_value(count, publications),
-				   lsn_value(look_at_publications(connector, count, publications))});
+		run_alone(
+			"UPDATE livesync.connector SET next_publications = $2, next_lsn = $3 WHERE id = $1",
+			{int_value(connector->id), text_array_value(count, publications),
+			 lsn_value(look_at_publications(connector, count, publications))});
 	if (!PG_ARGISNULL(3))
 	{
 		if (PG_GETARG_INT32(3) < 1)
@@ -241,7 +244,8 @@ livesync_pause_connector(PG_FUNCTION_ARGS)
 	worker::require_preloaded();
 	state::Connector *connector = api::find_connector(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 
-	run_alone("UPDATE livesync.connector SET enabled = false WHERE id = $1", {int_value(connector->id)});
+	run_alone("UPDATE livesync.connector SET enabled = false WHERE id = $1",
+			  {int_value(connector->id)});
 	worker::hold_connector(connector->id);
 	if (connector->enabled)
 		state::record_event(connector->name, nullptr, "connector_paused", nullptr);
@@ -254,8 +258,9 @@ livesync_resume_connector(PG_FUNCTION_ARGS)
 	worker::require_preloaded();
 	state::Connector *connector = api::find_connector(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 
-	run_alone("UPDATE livesync.connector SET enabled = true, last_error = NULL, hint = NULL WHERE id = $1",
-			  {int_value(connector->id)});
+	run_alone(
+		"UPDATE livesync.connector SET enabled = true, last_error = NULL, hint = NULL WHERE id = $1",
+		{int_value(connector->id)});
 	if (!connector->enabled)
 		state::record_event(connector->name, nullptr, "connector_resumed", nullptr);
 	worker::look_at_transaction_end(connector->id);

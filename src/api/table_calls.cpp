@@ -23,18 +23,17 @@ find_table(const state::Connector *connector, const char *name)
 	int64 id = run_sql("SELECT id FROM livesync.synced_table WHERE connector_id = $1 "
 					   "AND source_schema || '.' || source_name = $2 AND NOT released",
 					   {int_value(connector->id), text_value(name)}) > 0
-		? get_bigint(0, 1)
-		: 0;
+				   ? get_bigint(0, 1)
+				   : 0;
 
 	end_sql();
 	state::SyncedTable *table = id != 0 ? state::load_table(id, state::RowLock::update) : nullptr;
 
 	if (table == nullptr)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("connector \"%s\" has no table \"%s\"", connector->name, name),
-				 errhint("Give the table's name at the source, with its schema: the view "
-						 "livesync.tables lists them.")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("connector \"%s\" has no table \"%s\"", connector->name, name),
+						errhint("Give the table's name at the source, with its schema: the view "
+								"livesync.tables lists them.")));
 	return table;
 }
 
@@ -43,7 +42,6 @@ find_table(const state::Connector *connector, const char *name)
 
 extern "C"
 {
-
 PG_FUNCTION_INFO_V1(livesync_retry_table);
 
 PGDLLEXPORT Datum

@@ -48,7 +48,6 @@ put(FunctionCallInfo fcinfo, Row *row)
 
 extern "C"
 {
-
 PG_FUNCTION_INFO_V1(livesync_connector_activity);
 PG_FUNCTION_INFO_V1(livesync_copy_activity);
 PG_FUNCTION_INFO_V1(livesync_table_waits);

@@ -52,7 +52,7 @@ is_applied(void *context)
 	worker::ConnectorEntry entry;
 
 	return worker::read_entry(goal->connector_id, &entry) && entry.pid != 0 &&
-		entry.applied >= goal->lsn && !has_parked(goal->connector_id, goal->lsn);
+		   entry.applied >= goal->lsn && !has_parked(goal->connector_id, goal->lsn);
 }
 
 XLogRecPtr
@@ -71,7 +71,6 @@ source_position(const state::Connector *connector)
 
 extern "C"
 {
-
 PG_FUNCTION_INFO_V1(livesync_wait_for_sync);
 PG_FUNCTION_INFO_V1(livesync_wait_for_lsn);
 

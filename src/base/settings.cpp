@@ -33,7 +33,8 @@ define_integer(const char *name, const char *description, const char *detail, in
 void
 define()
 {
-	define_integer("livesync.chunk_size", "Size of the block range that one copy transaction reads.",
+	define_integer("livesync.chunk_size",
+				   "Size of the block range that one copy transaction reads.",
 				   "A broken copy repeats at most one chunk for each worker.", &chunk_size_kb,
 				   64 * 1024, 8, 64 * 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB);
 	define_integer("livesync.batch_rows", "Most changes that are applied by one set of statements.",
@@ -53,12 +54,11 @@ define()
 				   60000, PGC_SIGHUP, GUC_UNIT_MS);
 	define_integer("livesync.max_connectors", "Most connectors in all databases of this server.",
 				   nullptr, &max_connectors, 64, 1, 10000, PGC_POSTMASTER, 0);
-	DefineCustomStringVariable("livesync.failpoints",
-							   "Places where workers stop or fail, for tests of the extension.",
-							   "A comma-separated list of name[/schema.table]=wait|error|crash.",
-							   &failpoints, "", PGC_SIGHUP,
-							   GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL | GUC_SUPERUSER_ONLY, nullptr,
-							   nullptr, nullptr);
+	DefineCustomStringVariable(
+		"livesync.failpoints", "Places where workers stop or fail, for tests of the extension.",
+		"A comma-separated list of name[/schema.table]=wait|error|crash.", &failpoints, "",
+		PGC_SIGHUP, GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL | GUC_SUPERUSER_ONLY, nullptr, nullptr,
+		nullptr);
 	MarkGUCPrefixReserved("livesync");
 }
 

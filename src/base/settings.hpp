@@ -11,14 +11,14 @@
 namespace base::settings
 {
 
-extern int chunk_size_kb;		  /* livesync.chunk_size */
-extern int batch_rows;			  /* livesync.batch_rows */
-extern int batch_kb;			  /* livesync.batch_bytes */
-extern int batch_delay_ms;		  /* livesync.batch_delay */
-extern int poll_interval_ms;	  /* livesync.poll_interval */
-extern int retry_delay_ms;		  /* livesync.retry_delay */
-extern int max_connectors;		  /* livesync.max_connectors */
-extern char *failpoints;		  /* livesync.failpoints */
+extern int chunk_size_kb;	 /* livesync.chunk_size */
+extern int batch_rows;		 /* livesync.batch_rows */
+extern int batch_kb;		 /* livesync.batch_bytes */
+extern int batch_delay_ms;	 /* livesync.batch_delay */
+extern int poll_interval_ms; /* livesync.poll_interval */
+extern int retry_delay_ms;	 /* livesync.retry_delay */
+extern int max_connectors;	 /* livesync.max_connectors */
+extern char *failpoints;	 /* livesync.failpoints */
 
 void define();
 

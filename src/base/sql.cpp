@@ -99,9 +99,9 @@ text_array_value(int count, const char *const *values)
 		nulls[i] = values[i] == nullptr;
 		elements[i] = nulls[i] ? (Datum) 0 : CStringGetTextDatum(values[i]);
 	}
-	return make(TEXTARRAYOID, PointerGetDatum(construct_md_array(elements, nulls, 1, &count, &lower,
-																  TEXTOID, -1, false,
-																  TYPALIGN_INT)));
+	return make(TEXTARRAYOID,
+				PointerGetDatum(construct_md_array(elements, nulls, 1, &count, &lower, TEXTOID, -1,
+												   false, TYPALIGN_INT)));
 }
 
 SqlScope

@@ -259,12 +259,14 @@ read_table(PGresult *result, int row)
 	table.bytes = get_int64(result, row, kBytes);
 	table.rows = get_int64(result, row, kRows);
 	if (get_bool(result, row, kColumnsDiffer))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("the publications have different column lists for table \"%s.%s\"",
-						table.schema, table.name),
-				 errdetail("The source refuses to stream such a table."),
-				 errhint("Give the table the same column list in each of the connector's publications.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("the publications have different column lists for table \"%s.%s\"",
+					table.schema, table.name),
+			 errdetail("The source refuses to stream such a table."),
+			 errhint(
+				 "Give the table the same column list in each of the connector's publications.")));
 	return table;
 }
 

@@ -13,7 +13,7 @@ namespace
 {
 
 #define CONNECTOR_COLUMNS                                                                          \
-	"SELECT id, name, source, publications, own_publication, wanted_tables, copy_data, "          \
+	"SELECT id, name, source, publications, own_publication, wanted_tables, copy_data, "           \
 	"copy_workers, create_tables, target_schema, enabled, slot_name, slot_lsn, source_system, "    \
 	"source_timeline, listed_at, next_publications, next_lsn FROM livesync.connector "
 
@@ -83,8 +83,9 @@ record_slot(int id, XLogRecPtr slot_lsn)
 void
 record_source(int id, const char *system, uint32 timeline)
 {
-	run_alone("UPDATE livesync.connector SET source_system = $2, source_timeline = $3 WHERE id = $1",
-			  {int_value(id), text_value(system), bigint_value(timeline)});
+	run_alone(
+		"UPDATE livesync.connector SET source_system = $2, source_timeline = $3 WHERE id = $1",
+		{int_value(id), text_value(system), bigint_value(timeline)});
 }
 
 void

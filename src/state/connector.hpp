@@ -20,7 +20,7 @@ struct Connector
 	char *source; /* connection string: never in a message */
 	int npublications;
 	char **publications;
-	char *own_publication; /* nullptr: it uses existing ones */
+	char *own_publication;	/* nullptr: it uses existing ones */
 	int nnext_publications; /* to switch to when the slot has confirmed next_lsn; 0: none */
 	char **next_publications;
 	XLogRecPtr next_lsn;

@@ -39,7 +39,7 @@ void append_entry(StringInfo body, const SpoolEntry &entry);
 bool next_entry(std::string_view *rest, SpoolEntry *entry); /* false: end */
 
 void write_segment(int64 table_id, int generation, int64 number, int changes, StringInfo body);
-int64 last_segment(int64 table_id, int generation);	 /* 0: none */
+int64 last_segment(int64 table_id, int generation); /* 0: none */
 /* How many changes wait in the spool. */
 int64 count_spooled(int64 table_id, int generation);
 /* The first segment after `after`; nullptr: none. */

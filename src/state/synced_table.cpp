@@ -39,8 +39,9 @@ struct PhaseWord
 };
 
 constexpr PhaseWord kPhaseWords[] = {
-	{Phase::none, ""},	   {Phase::publish_gate, "publish_gate"}, {Phase::confirm, "confirm"},
-	{Phase::gate, "gate"}, {Phase::load, "load"},
+	{Phase::none, ""},			 {Phase::publish_gate, "publish_gate"},
+	{Phase::confirm, "confirm"}, {Phase::gate, "gate"},
+	{Phase::load, "load"},
 };
 
 TableState
@@ -171,11 +172,12 @@ SyncedTables
 load_tables(int connector_id)
 {
 	SqlScope scope = begin_sql();
-	int count = (int) run_sql(TABLE_COLUMNS "WHERE connector_id = $1 AND NOT released "
-											"ORDER BY bytes_expected DESC, source_schema, source_name",
-							  {int_value(connector_id)});
-	SyncedTables it{count, (SyncedTable **) MemoryContextAlloc(
-							   scope.caller, sizeof(SyncedTable *) * (count + 1))};
+	int count =
+		(int) run_sql(TABLE_COLUMNS "WHERE connector_id = $1 AND NOT released "
+									"ORDER BY bytes_expected DESC, source_schema, source_name",
+					  {int_value(connector_id)});
+	SyncedTables it{count, (SyncedTable **) MemoryContextAlloc(scope.caller, sizeof(SyncedTable *) *
+																				 (count + 1))};
 
 	for (int i = 0; i < count; i++)
 		it.tables[i] = read_row(scope, i);
@@ -234,30 +236,31 @@ add_table(int connector_id, const Publication &publication, const char *target_s
 		  const char *target_name, bool copy_data, Phase phase)
 {
 	/* one that comes back is copied again, from an empty target: what it missed is not known */
-	if (run_alone("UPDATE livesync.synced_table SET released = false, state = 'queued', phase = $4, "
-				  "updated_at = pg_catalog.clock_timestamp() WHERE connector_id = $1 "
-				  "AND source_schema = $2 AND source_name = $3 AND released",
-				  {int_value(connector_id), text_value(publication.schema),
-				   text_value(publication.name), text_value(phase_name(phase))}) > 0)
+	if (run_alone(
+			"UPDATE livesync.synced_table SET released = false, state = 'queued', phase = $4, "
+			"updated_at = pg_catalog.clock_timestamp() WHERE connector_id = $1 "
+			"AND source_schema = $2 AND source_name = $3 AND released",
+			{int_value(connector_id), text_value(publication.schema), text_value(publication.name),
+			 text_value(phase_name(phase))}) > 0)
 	{
 		record_publication(find_table(connector_id, publication.schema, publication.name),
 						   publication, false);
 		return;
 	}
-	run_alone("WITH t AS (INSERT INTO livesync.synced_table (connector_id, source_schema, "
-			  "source_name, source_oid, target_schema, target_name, copy_data, phase, fingerprint, "
-			  "columns, key_columns, row_filter, replica_identity, mode, bytes_expected, "
-			  "rows_expected) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, "
-			  "$15, $16) RETURNING id) INSERT INTO livesync.table_stats (table_id) SELECT id FROM t",
-			  {int_value(connector_id), text_value(publication.schema),
-			   text_value(publication.name), oid_value(publication.oid), text_value(target_schema),
-			   text_value(target_name), bool_value(copy_data), text_value(phase_name(phase)),
-			   text_value(publication.fingerprint),
-			   text_array_value(publication.ncolumns, publication.columns),
-			   text_array_value(publication.nkey_columns, publication.key_columns),
-			   text_value(publication.row_filter), char_value(publication.replica_identity),
-			   text_value(mode_name(publication)), bigint_value(publication.bytes),
-			   bigint_value(publication.rows)});
+	run_alone(
+		"WITH t AS (INSERT INTO livesync.synced_table (connector_id, source_schema, "
+		"source_name, source_oid, target_schema, target_name, copy_data, phase, fingerprint, "
+		"columns, key_columns, row_filter, replica_identity, mode, bytes_expected, "
+		"rows_expected) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, "
+		"$15, $16) RETURNING id) INSERT INTO livesync.table_stats (table_id) SELECT id FROM t",
+		{int_value(connector_id), text_value(publication.schema), text_value(publication.name),
+		 oid_value(publication.oid), text_value(target_schema), text_value(target_name),
+		 bool_value(copy_data), text_value(phase_name(phase)), text_value(publication.fingerprint),
+		 text_array_value(publication.ncolumns, publication.columns),
+		 text_array_value(publication.nkey_columns, publication.key_columns),
+		 text_value(publication.row_filter), char_value(publication.replica_identity),
+		 text_value(mode_name(publication)), bigint_value(publication.bytes),
+		 bigint_value(publication.rows)});
 }
 
 void
@@ -296,12 +299,13 @@ start_copying(int64 id, bool target_is_empty)
 	run_alone("DELETE FROM livesync.spool WHERE table_id = $1", {bigint_value(id)});
 	run_alone("DELETE FROM livesync.chunk WHERE table_id = $1", {bigint_value(id)});
 	run_alone("DELETE FROM livesync.aside WHERE table_id = $1", {bigint_value(id)});
-	run_alone("UPDATE livesync.synced_table SET state = 'copying', phase = 'gate', "
-			  "generation = generation + 1, empty_at_start = $2, load_upserts = NOT $2, "
-			  "chunks_total = 0, exported = NULL, snapshot = NULL, end_lsn = NULL, parked_lsn = NULL, "
-			  "failed_from = NULL, last_error = NULL, hint = NULL, error_lsn = NULL, "
-			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
-			  {bigint_value(id), bool_value(target_is_empty)});
+	run_alone(
+		"UPDATE livesync.synced_table SET state = 'copying', phase = 'gate', "
+		"generation = generation + 1, empty_at_start = $2, load_upserts = NOT $2, "
+		"chunks_total = 0, exported = NULL, snapshot = NULL, end_lsn = NULL, parked_lsn = NULL, "
+		"failed_from = NULL, last_error = NULL, hint = NULL, error_lsn = NULL, "
+		"updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
+		{bigint_value(id), bool_value(target_is_empty)});
 }
 
 void
@@ -333,10 +337,11 @@ record_plan(int64 id, int chunks, bool use_upserts, const char *exported, const 
 void
 finish_load(int64 id, XLogRecPtr end_lsn)
 {
-	run_alone("UPDATE livesync.synced_table SET parked_lsn = CASE state WHEN 'streaming' THEN $2 END, "
-			  "state = 'catching_up', phase = '', end_lsn = $2, "
-			  "exported = NULL, updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
-			  {bigint_value(id), lsn_value(end_lsn)});
+	run_alone(
+		"UPDATE livesync.synced_table SET parked_lsn = CASE state WHEN 'streaming' THEN $2 END, "
+		"state = 'catching_up', phase = '', end_lsn = $2, "
+		"exported = NULL, updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
+		{bigint_value(id), lsn_value(end_lsn)});
 }
 
 void

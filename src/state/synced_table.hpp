@@ -21,8 +21,8 @@ namespace state
 
 enum class TableState
 {
-	queued,		 /* set when listed; changes are not for us yet; the connector worker starts the copy */
-	copying,	 /* set by the connector worker; changes go to the spool; copy workers load */
+	queued,	 /* set when listed; changes are not for us yet; the connector worker starts the copy */
+	copying, /* set by the connector worker; changes go to the spool; copy workers load */
 	catching_up, /* set by a copy worker after the last chunk; the spool is replayed */
 	streaming,	 /* set by the connector worker only; changes are applied as they come */
 	paused,		 /* changes go to the spool until somebody resumes it */
@@ -129,7 +129,8 @@ void record_publication(int64 id, const Publication &publication, bool restart);
 void start_copying(int64 id, bool target_is_empty);
 void set_phase(int64 id, Phase phase);
 void record_admit_lsn(int64 id, XLogRecPtr lsn);
-void record_plan(int64 id, int chunks, bool use_upserts, const char *exported, const char *snapshot);
+void record_plan(int64 id, int chunks, bool use_upserts, const char *exported,
+				 const char *snapshot);
 void finish_load(int64 id, XLogRecPtr end_lsn);
 void move_end_lsn(int64 id, XLogRecPtr end_lsn); /* never backwards */
 void set_streaming(int64 id);

@@ -96,9 +96,8 @@ delete_one(Run *run, const PendingChange *change)
 {
 	TargetRelation *relation = run->relation;
 	WriteRow row{nullptr, find_values_of(relation, change, nullptr)};
-	uint64 found = relation->nkeys == 0
-		? delete_equal_rows(relation, &row, 1)
-		: write_rows(relation, Statement::del, nullptr, &row, 1);
+	uint64 found = relation->nkeys == 0 ? delete_equal_rows(relation, &row, 1)
+										: write_rows(relation, Statement::del, nullptr, &row, 1);
 
 	run->counts.deletes++;
 	if (found == 0)
@@ -179,8 +178,7 @@ write_updates(Run *run, RowSet set)
 				others.rows[others.count++] = set.rows[i];
 			bms_free(mine);
 		}
-		uint64 found =
-			write_rows(run->relation, Statement::update, unchanged, set.rows, same);
+		uint64 found = write_rows(run->relation, Statement::update, unchanged, set.rows, same);
 
 		if (found < same)
 			run->counts.update_missing += (int64) (same - found);
@@ -343,9 +341,10 @@ find_values_of(const TargetRelation *relation, const PendingChange *change,
 FoldAllocator
 allocator_of(MemoryContext context)
 {
-	return FoldAllocator{
-		[](void *where, size_t size) { return MemoryContextAllocHuge((MemoryContext) where, size); },
-		context};
+	return FoldAllocator{[](void *where, size_t size) {
+							 return MemoryContextAllocHuge((MemoryContext) where, size);
+						 },
+						 context};
 }
 
 FoldStatus

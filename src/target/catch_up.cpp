@@ -186,7 +186,8 @@ replay_in_subtransaction(void *argument)
 
 	describe_fold(replay->relation, &spec);
 	fold.init(spec, allocator_of(CurrentMemoryContext));
-	for (const PendingChange *it = replay->first; it != nullptr && !replay->again_later; it = it->next)
+	for (const PendingChange *it = replay->first; it != nullptr && !replay->again_later;
+		 it = it->next)
 	{
 		if (fold_change(&fold, it) == FoldStatus::folded)
 			continue;
@@ -227,8 +228,8 @@ bool
 is_unique_conflict(const ErrorData *error)
 {
 	return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION ||
-		error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION ||
-		error->sqlerrcode == ERRCODE_CARDINALITY_VIOLATION;
+		   error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION ||
+		   error->sqlerrcode == ERRCODE_CARDINALITY_VIOLATION;
 }
 
 } // namespace

@@ -98,7 +98,8 @@ copy_in(const char *sql_table, Oid owner, int ncolumns, const char *const *colum
 		CopySource *source)
 {
 	Feed feed{source, nullptr, 0, 0, false};
-	FILE *stream = fopencookie(&feed, "r", cookie_io_functions_t{read_feed, nullptr, nullptr, nullptr});
+	FILE *stream =
+		fopencookie(&feed, "r", cookie_io_functions_t{read_feed, nullptr, nullptr, nullptr});
 	FILE *const saved = stdin;
 	volatile uint64 rows = 0;
 

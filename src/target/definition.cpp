@@ -51,8 +51,8 @@ table_exists(const char *schema, const char *name)
 bool
 is_empty(const char *schema, const char *name)
 {
-	return base::run_alone(psprintf("SELECT FROM %s LIMIT 1",
-									quote_qualified_identifier(schema, name))) == 0;
+	return base::run_alone(
+			   psprintf("SELECT FROM %s LIMIT 1", quote_qualified_identifier(schema, name))) == 0;
 }
 
 void

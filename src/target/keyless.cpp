@@ -32,7 +32,8 @@ hash_of(const wire::Tuple &tuple)
 bool
 has_row(const WrittenRows &written, uint64 hash)
 {
-	for (size_t i = hash & (written.size - 1); written.slots[i] != 0; i = (i + 1) & (written.size - 1))
+	for (size_t i = hash & (written.size - 1); written.slots[i] != 0;
+		 i = (i + 1) & (written.size - 1))
 		if (written.slots[i] == hash)
 			return true;
 	return false;
@@ -92,10 +93,10 @@ make_written_rows(size_t changes)
 
 	while (size < changes * 2)
 		size *= 2;
-	return WrittenRows{
-		(uint64 *) MemoryContextAllocExtended(CurrentMemoryContext, sizeof(uint64) * size,
-											  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO),
-		size};
+	return WrittenRows{(uint64 *) MemoryContextAllocExtended(CurrentMemoryContext,
+															 sizeof(uint64) * size,
+															 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO),
+					   size};
 }
 
 bool
@@ -106,7 +107,7 @@ continues(const KeylessRun &run, const PendingChange *change, const Bitmapset *u
 	if (run.kind != change->kind || !bms_equal(run.unchanged, unchanged))
 		return false;
 	return change->kind != wire::MessageKind::update ||
-		!has_row(run.written, hash_of(change->old_tuple));
+		   !has_row(run.written, hash_of(change->old_tuple));
 }
 
 } // namespace
@@ -133,10 +134,9 @@ apply_keyless(TargetRelation *relation, const PendingChange *first, ApplyCounts 
 			write_run(relation, &run, counts);
 		run.kind = it->kind;
 		run.unchanged = unchanged;
-		run.rows[run.count++] =
-			WriteRow{values, it->kind == wire::MessageKind::insert
-						 ? nullptr
-						 : find_values_of(relation, it, nullptr)};
+		run.rows[run.count++] = WriteRow{values, it->kind == wire::MessageKind::insert
+													 ? nullptr
+													 : find_values_of(relation, it, nullptr)};
 		if (it->kind == wire::MessageKind::update)
 			note_row(&run.written, hash_of(it->new_tuple));
 	}

@@ -130,8 +130,8 @@ bool
 is_full_unique(Form_pg_index index, HeapTuple tuple)
 {
 	return index->indisunique && index->indimmediate && index->indisvalid && index->indisready &&
-		heap_attisnull(tuple, Anum_pg_index_indpred, nullptr) &&
-		heap_attisnull(tuple, Anum_pg_index_indexprs, nullptr);
+		   heap_attisnull(tuple, Anum_pg_index_indpred, nullptr) &&
+		   heap_attisnull(tuple, Anum_pg_index_indexprs, nullptr);
 }
 
 bool
@@ -211,19 +211,19 @@ choose_keys(TargetRelation *it, Relation rel, const RelationSpec &spec)
 	if (it->nkeys < spec.nfallback_keys)
 		it->nkeys = 0;
 	if (it->nkeys == 0)
-		visit_indexes(it, rel, [](TargetRelation *me, Relation r, Form_pg_index index,
-								  HeapTuple tuple) {
-			if (me->nkeys == 0 && is_full_unique(index, tuple))
-				(void) take_keys_of_index(me, r, index);
-		});
+		visit_indexes(it, rel,
+					  [](TargetRelation *me, Relation r, Form_pg_index index, HeapTuple tuple) {
+						  if (me->nkeys == 0 && is_full_unique(index, tuple))
+							  (void) take_keys_of_index(me, r, index);
+					  });
 }
 
 void
 judge_indexes(TargetRelation *it, Relation rel)
 {
 	visit_indexes(it, rel, [](TargetRelation *me, Relation, Form_pg_index index, HeapTuple tuple) {
-		bool is_key =
-			me->nkeys > 0 && is_full_unique(index, tuple) && covers_exactly(me, index, me->nkeys, me->keys);
+		bool is_key = me->nkeys > 0 && is_full_unique(index, tuple) &&
+					  covers_exactly(me, index, me->nkeys, me->keys);
 
 		if (is_key)
 			me->has_key_index = true;
@@ -305,8 +305,8 @@ fill(TargetRelation *it, Relation rel, const RelationSpec &spec)
 	it->owner = rel->rd_rel->relowner;
 	it->kind = rel->rd_rel->relkind;
 	it->insert_name = quote_qualified_identifier(it->schema, it->name);
-	it->sql_name =
-		has_children && !is_hypertable(it->relid) ? psprintf("ONLY %s", it->insert_name) : it->insert_name;
+	it->sql_name = has_children && !is_hypertable(it->relid) ? psprintf("ONLY %s", it->insert_name)
+															 : it->insert_name;
 	check_writable(rel, it);
 	map_columns(it, rel, spec);
 	choose_keys(it, rel, spec);
@@ -321,7 +321,8 @@ TargetRelation *
 open_target(const RelationSpec &spec, MemoryContext parent)
 {
 	Oid namespace_oid = get_namespace_oid(spec.schema, true);
-	Oid relid = OidIsValid(namespace_oid) ? get_relname_relid(spec.name, namespace_oid) : InvalidOid;
+	Oid relid =
+		OidIsValid(namespace_oid) ? get_relname_relid(spec.name, namespace_oid) : InvalidOid;
 
 	if (!OidIsValid(relid))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),

@@ -55,19 +55,19 @@ struct TargetRelation
 	Oid owner;
 	char *schema;
 	char *name;
-	char *sql_name; /* quoted, with ONLY where children must be left alone */
+	char *sql_name;	   /* quoted, with ONLY where children must be left alone */
 	char *insert_name; /* quoted */
-	char kind; /* relkind */
+	char kind;		   /* relkind */
 	int ncolumns;
-	TargetColumn *columns; /* by the source's column order */
-	int nkeys;			   /* 0: rows are found by all columns */
-	uint16 *keys;		   /* indexes into columns */
-	bool has_key_index;	   /* a unique index whose columns are the keys, usable by ON CONFLICT */
-	bool has_index;		   /* some index begins with a key column */
-	bool has_other_unique; /* unique or exclusion constraints besides the key's */
+	TargetColumn *columns;	/* by the source's column order */
+	int nkeys;				/* 0: rows are found by all columns */
+	uint16 *keys;			/* indexes into columns */
+	bool has_key_index;		/* a unique index whose columns are the keys, usable by ON CONFLICT */
+	bool has_index;			/* some index begins with a key column */
+	bool has_other_unique;	/* unique or exclusion constraints besides the key's */
 	bool has_extra_columns; /* columns that the source does not have */
-	bool fires_triggers;   /* ENABLE ALWAYS or REPLICA: one by one, in order */
-	TupleDesc row_shape;   /* c0 … cn, then k0 … km (or o0 … on): what the writer's statements read */
+	bool fires_triggers;	/* ENABLE ALWAYS or REPLICA: one by one, in order */
+	TupleDesc row_shape; /* c0 … cn, then k0 … km (or o0 … on): what the writer's statements read */
 	SavedStatement *statements;
 };
 

@@ -46,9 +46,9 @@ index_value(const TargetRelation *relation, Form_pg_index index, int column, boo
 		return nullptr; /* a column that the source does not have */
 	}
 
-	char *expression = text_to_cstring(DatumGetTextPP(
-		DirectFunctionCall3(pg_get_indexdef_ext, ObjectIdGetDatum(index->indexrelid),
-							Int32GetDatum(column + 1), BoolGetDatum(false))));
+	char *expression = text_to_cstring(
+		DatumGetTextPP(DirectFunctionCall3(pg_get_indexdef_ext, ObjectIdGetDatum(index->indexrelid),
+										   Int32GetDatum(column + 1), BoolGetDatum(false))));
 
 	return psprintf("(SELECT %s FROM %s)", expression,
 					of_target ? kTargetRow : batch_row(relation));
@@ -73,16 +73,17 @@ operator_name(Oid operator_oid)
 }
 
 bool
-append_column_conflict(StringInfo sql, const TargetRelation *relation, Relation index_rel, int column,
-					   const Oid *exclusion)
+append_column_conflict(StringInfo sql, const TargetRelation *relation, Relation index_rel,
+					   int column, const Oid *exclusion)
 {
 	Form_pg_index index = index_rel->rd_index;
 	char *mine = index_value(relation, index, column, true);
 	char *theirs = index_value(relation, index, column, false);
-	Oid equality = exclusion != nullptr
-		? exclusion[column]
-		: get_opfamily_member(index_rel->rd_opfamily[column], index_rel->rd_opcintype[column],
-							  index_rel->rd_opcintype[column], BTEqualStrategyNumber);
+	Oid equality =
+		exclusion != nullptr
+			? exclusion[column]
+			: get_opfamily_member(index_rel->rd_opfamily[column], index_rel->rd_opcintype[column],
+								  index_rel->rd_opcintype[column], BTEqualStrategyNumber);
 
 	if (mine == nullptr || theirs == nullptr || !OidIsValid(equality))
 		return false;
@@ -120,7 +121,8 @@ conflict_text(const TargetRelation *relation, Relation index_rel, HeapTuple tupl
 	if (index_rel->rd_index->indisexclusion)
 		RelationGetExclusionInfo(index_rel, &exclusion, &functions, &strategies);
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "DELETE FROM %s t USING %s b WHERE NOT (", relation->sql_name, kBatchName);
+	appendStringInfo(&sql, "DELETE FROM %s t USING %s b WHERE NOT (", relation->sql_name,
+					 kBatchName);
 	for (int k = 0; k < relation->nkeys; k++)
 		appendStringInfo(&sql, "%st.%s %s b.k%d", k > 0 ? " AND " : "",
 						 quote_identifier(relation->columns[relation->keys[k]].name),

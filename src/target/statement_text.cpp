@@ -106,8 +106,9 @@ append_equal_pairs(StringInfo sql, const TargetRelation *relation)
 	appendStringInfoString(sql, " AS r OFFSET 0) x) s WHERE s.h IN (SELECT "
 								"pg_catalog.hash_record_extended(");
 	append_record(sql, relation, false);
-	appendStringInfo(sql, ", 0) FROM %s b)) m JOIN (SELECT q.*, pg_catalog.row_number() OVER "
-						  "(PARTITION BY q.h, q.r) AS n FROM (SELECT b.*, ",
+	appendStringInfo(sql,
+					 ", 0) FROM %s b)) m JOIN (SELECT q.*, pg_catalog.row_number() OVER "
+					 "(PARTITION BY q.h, q.r) AS n FROM (SELECT b.*, ",
 					 kBatchName);
 	append_record(sql, relation, false);
 	appendStringInfoString(sql, " AS r, pg_catalog.hash_record_extended(");

@@ -38,7 +38,8 @@ create_table(const NewTable &table)
 		base::run_alone(psprintf("CREATE SCHEMA %s", quote_identifier(table.schema)));
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "CREATE TABLE %s (", quote_qualified_identifier(table.schema, table.name));
+	appendStringInfo(&sql, "CREATE TABLE %s (",
+					 quote_qualified_identifier(table.schema, table.name));
 	for (int i = 0; i < table.ncolumns; i++)
 	{
 		appendStringInfoString(&sql, i > 0 ? ", " : "");

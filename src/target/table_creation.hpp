@@ -14,7 +14,7 @@ namespace target
 struct NewColumn
 {
 	const char *name;
-	const char *type; /* as format_type() of the source gives it, schema-qualified */
+	const char *type;	   /* as format_type() of the source gives it, schema-qualified */
 	const char *collation; /* quoted; nullptr: the type's */
 	bool not_null;
 	char identity;			   /* a, d or '\0' */

@@ -34,7 +34,8 @@ describe_conversion(void *argument)
 
 	if (at->column >= 0)
 		errcontext("value of column \"%s\" of target table \"%s.%s\"",
-				   at->relation->columns[at->column].name, at->relation->schema, at->relation->name);
+				   at->relation->columns[at->column].name, at->relation->schema,
+				   at->relation->name);
 }
 
 /* A NUL-terminated copy, or a StringInfo for binary values; in the current (per-row) context. */

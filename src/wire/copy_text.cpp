@@ -10,7 +10,8 @@ namespace wire
 namespace
 {
 
-char unescaped(char letter)
+char
+unescaped(char letter)
 {
 	switch (letter)
 	{
@@ -31,12 +32,14 @@ char unescaped(char letter)
 }
 
 /* Reads up to the tab or the end; leaves *at behind the tab. */
-Value read_column(const char **at, const char *end, char **room)
+Value
+read_column(const char **at, const char *end, char **room)
 {
 	const char *next = *at;
 	char *out = *room;
 
-	if (end - next >= 2 && next[0] == '\\' && next[1] == 'N' && (end - next == 2 || next[2] == '\t'))
+	if (end - next >= 2 && next[0] == '\\' && next[1] == 'N' &&
+		(end - next == 2 || next[2] == '\t'))
 	{
 		*at = next + 2;
 		return {ValueKind::null, {}};
@@ -60,7 +63,8 @@ Value read_column(const char **at, const char *end, char **room)
 
 } // namespace
 
-bool parse_copy_row(std::string_view row, Value *values, size_t columns, char *room)
+bool
+parse_copy_row(std::string_view row, Value *values, size_t columns, char *room)
 {
 	const char *at = row.data();
 	const char *end = at + row.size();

@@ -181,7 +181,7 @@ bool
 is_at_boundary(const ConnectorWorker *worker)
 {
 	return !worker->in_source_transaction && !worker->in_local_transaction &&
-		worker->batch_changes == 0;
+		   worker->batch_changes == 0;
 }
 
 void
@@ -297,7 +297,7 @@ bool
 is_batch_full(const ConnectorWorker *worker)
 {
 	return worker->batch_changes >= base::settings::batch_rows ||
-		worker->batch_bytes >= (size_t) base::settings::batch_kb * 1024;
+		   worker->batch_bytes >= (size_t) base::settings::batch_kb * 1024;
 }
 
 bool
@@ -307,10 +307,10 @@ is_batch_due(const ConnectorWorker *worker)
 	int delay = base::settings::batch_delay_ms;
 
 	return is_batch_full(worker) ||
-		(worker->batch_changes > 0 &&
-		 TimestampDifferenceExceeds(worker->batch_began, now, delay)) ||
-		(worker->in_local_transaction &&
-		 TimestampDifferenceExceeds(worker->local_began, now, delay));
+		   (worker->batch_changes > 0 &&
+			TimestampDifferenceExceeds(worker->batch_began, now, delay)) ||
+		   (worker->in_local_transaction &&
+			TimestampDifferenceExceeds(worker->local_began, now, delay));
 }
 
 bool
@@ -357,8 +357,7 @@ advance_idle(ConnectorWorker *worker, wire::Lsn position, bool now)
 	worker->applied = Max(worker->applied, position);
 	show_positions(worker);
 
-	bool is_due =
-		now || TimestampDifferenceExceeds(worker->origin_advanced_at, at, kOriginEveryMs);
+	bool is_due = now || TimestampDifferenceExceeds(worker->origin_advanced_at, at, kOriginEveryMs);
 	bool has_stats = false;
 	HASH_SEQ_STATUS scan;
 	Route *route;

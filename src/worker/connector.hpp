@@ -65,9 +65,9 @@ struct ConnectorWorker
 
 	/* positions */
 	wire::Lsn received;
-	wire::Lsn applied;	 /* everything before it is applied here, perhaps not flushed */
-	wire::Lsn origin;	 /* what the origin says */
-	wire::Lsn confirmed; /* flushed here: the source may forget it */
+	wire::Lsn applied;			  /* everything before it is applied here, perhaps not flushed */
+	wire::Lsn origin;			  /* what the origin says */
+	wire::Lsn confirmed;		  /* flushed here: the source may forget it */
 	FlushMark marks[kFlushMarks]; /* a ring */
 	int first_mark;
 	int nmarks;
@@ -81,10 +81,10 @@ struct ConnectorWorker
 	TimestampTz stats_at;
 
 	/* tables */
-	bool tables_changed;  /* load the routes again */
+	bool tables_changed; /* load the routes again */
 	TimestampTz tables_at;
 	TimestampTz housekept_at;
-	bool needs_reconnect; /* the walsender must forget what it knows of publications */
+	bool needs_reconnect;	/* the walsender must forget what it knows of publications */
 	wire::Lsn connected_at; /* position where this walsender began */
 };
 
@@ -120,12 +120,11 @@ void finish_poll(ConnectorWorker *worker);
 
 /* schedule.cpp */
 void reload_routes(ConnectorWorker *worker);
-void schedule_tables(ConnectorWorker *worker);
+bool schedule_tables(ConnectorWorker *worker); /* false: all tables stream */
 void schedule_copies(ConnectorWorker *worker);
 
 /* failure.cpp */
 [[noreturn]] void fail_table(ConnectorWorker *worker, Route *route, const ErrorData *error,
 							 wire::Lsn lsn);
-void record_failure_and_exit(int connector_id, const ErrorData *error);
 
 } // namespace worker

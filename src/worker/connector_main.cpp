@@ -122,7 +122,8 @@ do_housekeeping(ConnectorWorker *worker)
 	if (worker->poll_at <= now || entry->refresh_wanted != entry->refresh_done)
 		poll_source(worker);
 	finish_poll(worker);
-	if (worker->tables_changed || TimestampDifferenceExceeds(worker->tables_at, now, kTablesEveryMs))
+	if (worker->tables_changed ||
+		TimestampDifferenceExceeds(worker->tables_at, now, kTablesEveryMs))
 	{
 		worker->tables_at = now;
 		if (worker->tables_changed || entry->is_tables_changed)
@@ -130,11 +131,13 @@ do_housekeeping(ConnectorWorker *worker)
 			entry->is_tables_changed = false;
 			reload_routes(worker);
 		}
-		schedule_tables(worker);
+		bool has_work = schedule_tables(worker);
+
 		/* nothing may be received with the routes of before: the spool of a table that streams is never read */
 		if (worker->tables_changed)
 			reload_routes(worker);
-		schedule_copies(worker);
+		if (has_work)
+			schedule_copies(worker);
 	}
 	if (worker->needs_reconnect)
 		restart(worker);
@@ -147,7 +150,8 @@ wait_for_something(ConnectorWorker *worker)
 	bool is_busy = worker->nmarks > 0 || worker->is_polling || worker->tables_changed;
 	int events = WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
 
-	(void) WaitLatchOrSocket(MyLatch, events, socket, is_busy ? kBusyMs : kIdleMs, base::wait_event());
+	(void) WaitLatchOrSocket(MyLatch, events, socket, is_busy ? kBusyMs : kIdleMs,
+							 base::wait_event());
 	ResetLatch(MyLatch);
 }
 
@@ -195,8 +199,7 @@ make_worker()
 		AllocSetContextCreate(TopMemoryContext, "livesync connector", ALLOCSET_SMALL_SIZES);
 	worker->connection_context =
 		AllocSetContextCreate(TopMemoryContext, "livesync connection", ALLOCSET_DEFAULT_SIZES);
-	worker->turn =
-		AllocSetContextCreate(TopMemoryContext, "livesync turn", ALLOCSET_DEFAULT_SIZES);
+	worker->turn = AllocSetContextCreate(TopMemoryContext, "livesync turn", ALLOCSET_DEFAULT_SIZES);
 	worker->arena = AllocSetContextCreate(TopMemoryContext, "livesync batch", 64 * 1024, 64 * 1024,
 										  8 * 1024 * 1024);
 	worker->routes = make_routes(TopMemoryContext);

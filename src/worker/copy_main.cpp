@@ -6,6 +6,7 @@
 #include "worker/copier.hpp"
 
 #include "base/transaction.hpp"
+#include "worker/failure.hpp"
 #include "worker/process.hpp"
 #include "worker/registry.hpp"
 
@@ -15,7 +16,8 @@ namespace
 {
 
 constexpr long kPauseMs = 50;
-constexpr int kIdleTurns = 10; /* then it ends; the connector worker starts another when there is work */
+constexpr int kIdleTurns =
+	10; /* then it ends; the connector worker starts another when there is work */
 
 state::Connector *
 load_config(MemoryContext context, int connector_id)
@@ -94,24 +96,30 @@ livesync_copy_main(Datum argument)
 
 		copier.context =
 			AllocSetContextCreate(TopMemoryContext, "livesync copier", ALLOCSET_DEFAULT_SIZES);
-		copier.turn = AllocSetContextCreate(TopMemoryContext, "livesync turn", ALLOCSET_DEFAULT_SIZES);
+		copier.turn =
+			AllocSetContextCreate(TopMemoryContext, "livesync turn", ALLOCSET_DEFAULT_SIZES);
 		/* what it writes is a copy: servers that replicate from here can tell */
 		replorigin_session_origin = DoNotReplicateId;
 		copier.config = load_config(copier.context, connector_id);
 		if (copier.config != nullptr)
 		{
 			MemoryContextSwitchTo(copier.context);
-			copier.connection = source::open_connection(copier.config->source, copier.config->slot_name,
-														source::Purpose::copy);
+			copier.connection = source::open_connection(
+				copier.config->source, copier.config->slot_name, source::Purpose::copy);
 			run(&copier);
 		}
 	}
 	PG_CATCH();
 	{
-		/* its claims end with it; the connector worker starts another */
+		/* its claims end with it; the connector worker starts another, after a while */
+		MemoryContextSwitchTo(TopMemoryContext);
+		ErrorData *error = CopyErrorData();
+
 		EmitErrorReport();
 		FlushErrorState();
-		proc_exit(1);
+		AbortCurrentTransaction();
+		note_copy_failure();
+		record_failure_and_exit(connector_id, error);
 	}
 	PG_END_TRY();
 }

@@ -74,8 +74,8 @@ refetch_texts(Drain *drain, char **key, int ncolumns, char **columns, const uint
 {
 	const state::SyncedTable *table = drain->table;
 	source::FetchedRow row =
-		source::fetch_row(drain->control, table->source_schema, table->source_name, ncolumns, columns,
-						  table->nkey_columns, table->key_columns, key, table->row_filter);
+		source::fetch_row(drain->control, table->source_schema, table->source_name, ncolumns,
+						  columns, table->nkey_columns, table->key_columns, key, table->row_filter);
 
 	if (!are_visible(xids, nxids, row.snapshot))
 		return false;
@@ -83,8 +83,8 @@ refetch_texts(Drain *drain, char **key, int ncolumns, char **columns, const uint
 	*found = row.found;
 	for (int i = 0; i < ncolumns && row.found; i++)
 		values[i] = row.values[i] == nullptr
-			? wire::Value{wire::ValueKind::null, {}}
-			: wire::Value{wire::ValueKind::text, std::string_view(row.values[i])};
+						? wire::Value{wire::ValueKind::null, {}}
+						: wire::Value{wire::ValueKind::text, std::string_view(row.values[i])};
 	return true;
 }
 

@@ -23,10 +23,10 @@ char *
 error_text(const ErrorData *error)
 {
 	return error->detail && error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION &&
-			error->sqlerrcode != ERRCODE_CHECK_VIOLATION &&
-			error->sqlerrcode != ERRCODE_NOT_NULL_VIOLATION
-		? psprintf("%s (%s)", error->message, error->detail)
-		: pstrdup(error->message);
+				   error->sqlerrcode != ERRCODE_CHECK_VIOLATION &&
+				   error->sqlerrcode != ERRCODE_NOT_NULL_VIOLATION
+			   ? psprintf("%s (%s)", error->message, error->detail)
+			   : pstrdup(error->message);
 }
 
 } // namespace
@@ -44,7 +44,8 @@ mark_table_failed(const char *connector, int64 table_id, const char *table, cons
 									"again by itself as well.",
 					  lsn);
 	state::record_event(connector, table, "table_failed", description);
-	ereport(LOG, (errmsg("connector \"%s\": table \"%s\" failed: %s", connector, table, description)));
+	ereport(LOG,
+			(errmsg("connector \"%s\": table \"%s\" failed: %s", connector, table, description)));
 }
 
 void
@@ -80,9 +81,8 @@ record_failure_and_exit(int connector_id, const ErrorData *error)
 
 		if (connector != nullptr)
 		{
-			char *description = error->detail
-				? psprintf("%s (%s)", error->message, error->detail)
-				: pstrdup(error->message);
+			char *description = error->detail ? psprintf("%s (%s)", error->message, error->detail)
+											  : pstrdup(error->message);
 
 			state::record_connector_error(connector_id, description, error->hint);
 			state::record_event(connector->name, nullptr, "connector_failed", description);

@@ -15,4 +15,7 @@ namespace worker
 void mark_table_failed(const char *connector, int64 table_id, const char *table,
 					   const ErrorData *error, wire::Lsn lsn);
 
+/* The connector's failure, and the end of this process. */
+[[noreturn]] void record_failure_and_exit(int connector_id, const ErrorData *error);
+
 } // namespace worker

@@ -27,9 +27,10 @@ int64
 pick_table(const Copier *copier, const char *sql, int number)
 {
 	base::begin_sql();
-	int64 id = base::run_sql(sql, {base::int_value(copier->config->id), base::int_value(number)}) > 0
-		? base::get_bigint(0, 1)
-		: 0;
+	int64 id =
+		base::run_sql(sql, {base::int_value(copier->config->id), base::int_value(number)}) > 0
+			? base::get_bigint(0, 1)
+			: 0;
 
 	base::end_sql();
 	return id;
@@ -65,10 +66,11 @@ finish_one_table(Copier *copier)
 						  "AND c.generation = t.generation AND c.done_at IS NULL) LIMIT 1 "
 						  "FOR UPDATE OF t SKIP LOCKED",
 						  0);
-	state::SyncedTable *table = id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
+	state::SyncedTable *table =
+		id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
 	bool is_done = table != nullptr && table->state == state::TableState::copying &&
-		table->phase == state::Phase::load &&
-		state::count_open_chunks(table->id, table->generation) == 0;
+				   table->phase == state::Phase::load &&
+				   state::count_open_chunks(table->id, table->generation) == 0;
 
 	if (is_done)
 	{
@@ -80,8 +82,8 @@ finish_one_table(Copier *copier)
 		else
 		{
 			state::finish_load(table->id, source::wait_source_flushed(copier->connection));
-			base::run_alone(psprintf("ANALYZE %s",
-									 quote_qualified_identifier(table->target_schema, table->target_name)));
+			base::run_alone(psprintf("ANALYZE %s", quote_qualified_identifier(table->target_schema,
+																			  table->target_name)));
 			state::record_event(copier->config->name, name, "copy_finished", nullptr);
 		}
 	}
@@ -148,15 +150,17 @@ drain_one_table(Copier *copier)
 
 	base::begin_transaction();
 	MemoryContextSwitchTo(copier->turn);
-	int64 id = pick_table(copier,
-						  "SELECT t.id FROM livesync.synced_table t WHERE t.connector_id = $1 "
-						  "AND t.state = 'catching_up' AND (SELECT sum(s.changes) FROM livesync.spool s "
-						  "WHERE s.table_id = t.id AND s.generation = t.generation) > $2 LIMIT 1 "
-						  "FOR UPDATE OF t SKIP LOCKED",
-						  kTailChanges);
-	state::SyncedTable *table = id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
+	int64 id =
+		pick_table(copier,
+				   "SELECT t.id FROM livesync.synced_table t WHERE t.connector_id = $1 "
+				   "AND t.state = 'catching_up' AND (SELECT sum(s.changes) FROM livesync.spool s "
+				   "WHERE s.table_id = t.id AND s.generation = t.generation) > $2 LIMIT 1 "
+				   "FOR UPDATE OF t SKIP LOCKED",
+				   kTailChanges);
+	state::SyncedTable *table =
+		id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
 	bool keep = table != nullptr && table->state == state::TableState::catching_up &&
-		drain_locked(copier, table);
+				drain_locked(copier, table);
 
 	if (keep)
 	{

@@ -91,8 +91,8 @@ continue_scouting(Scouting *scouting)
 	{
 		Oid database = scouting->databases.oids[scouting->next];
 
-		if (start_process("livesync scout", "livesync_scout_main", ObjectIdGetDatum(database), nullptr,
-						  0, &scouting->current))
+		if (start_process("livesync scout", "livesync_scout_main", ObjectIdGetDatum(database),
+						  nullptr, 0, &scouting->current))
 			scouting->next++;
 	}
 }
@@ -123,8 +123,9 @@ start_connector(int slot)
 					   is_sweeper ? "livesync_sweeper_main" : "livesync_connector_main",
 					   Int32GetDatum(slot), &database, sizeof(database), &starting[slot]))
 	{
-		ereport(LOG, (errmsg("could not start a livesync worker: all background workers are in use"),
-					  errhint("Raise max_worker_processes.")));
+		ereport(LOG,
+				(errmsg("could not start a livesync worker: all background workers are in use"),
+				 errhint("Raise max_worker_processes.")));
 		postpone(slot);
 	}
 }

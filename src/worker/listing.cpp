@@ -27,7 +27,7 @@ describe_publication(const source::PublishedTable &published)
 	it.replica_identity = published.replica_identity;
 	/* all others need one snapshot for the whole table */
 	it.keyed = published.key_count > 0 && published.uniform && published.plain_heap &&
-		published.replica_identity != 'n';
+			   published.replica_identity != 'n';
 	it.bytes = published.bytes;
 	it.rows = published.rows;
 	return it;

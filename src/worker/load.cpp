@@ -264,7 +264,8 @@ void
 restart_table(const Copier *copier, const state::SyncedTable *table, const char *why)
 {
 	state::restart_copy(table->id, true);
-	state::record_event(copier->config->name, state::source_table_name(table), "table_restarted", why);
+	state::record_event(copier->config->name, state::source_table_name(table), "table_restarted",
+						why);
 }
 
 bool
@@ -287,10 +288,17 @@ load_one_chunk(Copier *copier)
 	}
 
 	char *name = state::source_table_name(table);
-	Load load{copier, chunk, table, nullptr, {}, source::ChunkCheck::ready, table->load_upserts && table->mode == state::CopyMode::keyed};
+	Load load{copier,
+			  chunk,
+			  table,
+			  nullptr,
+			  {},
+			  source::ChunkCheck::ready,
+			  table->load_upserts && table->mode == state::CopyMode::keyed};
 
 	set_copy_activity(table->id, chunk->number, "loading");
-	pgstat_report_activity(STATE_RUNNING, psprintf("livesync copy of %s, chunk %d", name, chunk->number));
+	pgstat_report_activity(STATE_RUNNING,
+						   psprintf("livesync copy of %s, chunk %d", name, chunk->number));
 	ErrorData *error = load_rows_once_or_twice(&load);
 
 	if (error != nullptr)
@@ -301,8 +309,11 @@ load_one_chunk(Copier *copier)
 	{
 		(void) source::wait_source_flushed(copier->connection);
 		state::finish_chunk(*chunk, (int64) load.result.rows, (int64) load.result.bytes);
+		if (my_entry()->copy_failures > 0)
+			state::clear_connector_error(copier->config->id);
 		base::failpoint("chunk_loaded", name);
 		base::commit_transaction();
+		note_copy_success();
 		base::failpoint("chunk_committed", name);
 	}
 	set_copy_activity(0, 0, nullptr);

@@ -160,8 +160,8 @@ finish_poll(ConnectorWorker *worker)
 	reconcile(worker, published);
 	note_slot(worker, published);
 	base::commit_transaction();
-	worker->poll_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-												  base::settings::poll_interval_ms);
+	worker->poll_at =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), base::settings::poll_interval_ms);
 	my_entry()->refresh_done = worker->polled_request;
 }
 

@@ -112,8 +112,8 @@ void
 add_leaf(const state::SyncedTable *table, const source::Leaf &leaf, bool is_whole, int *number)
 {
 	uint32 blocks = (uint32) leaf.blocks;
-	uint32 each = source::blocks_per_chunk(
-		blocks, (uint64) base::settings::chunk_size_kb * 1024, BLCKSZ, kMaxChunks);
+	uint32 each = source::blocks_per_chunk(blocks, (uint64) base::settings::chunk_size_kb * 1024,
+										   BLCKSZ, kMaxChunks);
 	uint32 count = is_whole ? 1 : source::chunk_count(blocks, each);
 
 	for (uint32 i = 0; i < count; i++)
@@ -142,7 +142,7 @@ bool
 wants_whole_leaves(const Copier *copier, const state::SyncedTable *table)
 {
 	return copier->connection->server_version < 140000 ||
-		(table->mode == state::CopyMode::snapshot && !table->empty_at_start);
+		   (table->mode == state::CopyMode::snapshot && !table->empty_at_start);
 }
 
 void
@@ -251,8 +251,8 @@ poll_gates(Copier *copier)
 		base::commit_transaction();
 
 		MemoryContext old = MemoryContextSwitchTo(it->context);
-		bool passed = OidIsValid(source_oid) &&
-			source::poll_gate(copier->connection, source_oid, &it->gate);
+		bool passed =
+			OidIsValid(source_oid) && source::poll_gate(copier->connection, source_oid, &it->gate);
 
 		MemoryContextSwitchTo(old);
 		if (passed)
@@ -285,7 +285,8 @@ release_finished_snapshots(Copier *copier)
 		const state::SyncedTable *table = state::load_table(held->table_id, state::RowLock::none);
 
 		if (table != nullptr && table->generation == held->generation &&
-			(table->state == state::TableState::copying || table->state == state::TableState::failed) &&
+			(table->state == state::TableState::copying ||
+			 table->state == state::TableState::failed) &&
 			table->exported != nullptr)
 		{
 			link = &held->next;

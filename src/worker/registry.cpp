@@ -31,9 +31,8 @@ registry_size()
 	Size size = sizeof(Registry);
 
 	size = add_size(size, mul_size(base::settings::max_connectors, sizeof(ConnectorEntry)));
-	return add_size(size,
-					mul_size(base::settings::max_copy_processes(),
-							 sizeof(CopyEntry) + sizeof(TableWait)));
+	return add_size(size, mul_size(base::settings::max_copy_processes(),
+								   sizeof(CopyEntry) + sizeof(TableWait)));
 }
 
 void
@@ -113,12 +112,17 @@ find_connector(Oid database, int connector_id)
 	return -1;
 }
 
+TimestampTz
+delayed_time(int failures)
+{
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay_ms(failures));
+}
+
 void
 delay_restart(ConnectorEntry *entry)
 {
 	entry->failures++;
-	entry->restart_at =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay_ms(entry->failures));
+	entry->restart_at = delayed_time(entry->failures);
 }
 
 void
@@ -177,6 +181,8 @@ register_connector(Oid database, int connector_id)
 		registry->connectors[slot].is_wanted = true;
 		registry->connectors[slot].failures = 0;
 		registry->connectors[slot].restart_at = 0;
+		registry->connectors[slot].copy_failures = 0;
+		registry->connectors[slot].copy_restart_at = 0;
 		registry->connectors[slot].is_changed = true;
 		if (registry->connectors[slot].latch != nullptr)
 			SetLatch(registry->connectors[slot].latch);
@@ -184,10 +190,9 @@ register_connector(Oid database, int connector_id)
 	LWLockRelease(registry->lock);
 	wake_launcher();
 	if (slot < 0)
-		ereport(WARNING,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("no place for another connector"),
-				 errhint("Raise livesync.max_connectors and restart the server.")));
+		ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						  errmsg("no place for another connector"),
+						  errhint("Raise livesync.max_connectors and restart the server.")));
 }
 
 int

@@ -34,9 +34,11 @@ struct ConnectorEntry
 	Latch *latch;
 	int failures; /* in a row */
 	TimestampTz restart_at;
+	int copy_failures; /* of its copy workers, in a row */
+	TimestampTz copy_restart_at;
 	uint32 refresh_wanted;
 	uint32 refresh_done;
-	bool is_changed; /* its row was changed: read it again */
+	bool is_changed;		/* its row was changed: read it again */
 	bool is_tables_changed; /* a copy worker changed the state of a table */
 	XLogRecPtr received;
 	XLogRecPtr applied;
@@ -134,6 +136,10 @@ bool attach_copy(int connector_slot, int copy_slot);
 int reserve_copy(int connector_id); /* -1: no place */
 void release_copy(int copy_slot);
 int count_copies(int connector_id);
+/* How a copy worker did: a failure delays the next ones, longer each time in a row. */
+void note_copy_failure();
+void note_copy_success();
+bool may_start_copies();
 void set_copy_activity(int64 table_id, int chunk, const char *text);
 void stop_copies(int64 table_id); /* 0: all of this connector */
 void wake_copies();

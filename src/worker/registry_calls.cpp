@@ -60,7 +60,8 @@ add_pending(int connector_id, bool is_held)
 		RegisterXactCallback(at_transaction_end, nullptr);
 		has_callback = true;
 	}
-	PendingLook *it = (PendingLook *) MemoryContextAlloc(TopTransactionContext, sizeof(PendingLook));
+	PendingLook *it =
+		(PendingLook *) MemoryContextAlloc(TopTransactionContext, sizeof(PendingLook));
 
 	*it = PendingLook{connector_id, is_held, pending};
 	pending = it;

@@ -23,8 +23,9 @@ struct Registry
 
 extern Registry *registry; /* nullptr: not preloaded */
 
-/* These four need the lock. */
+/* These need the lock. */
 int find_connector(Oid database, int connector_id); /* -1: none */
+TimestampTz delayed_time(int failures); /* when to try again after so many failures in a row */
 void delay_restart(ConnectorEntry *entry);
 void wake_launcher();
 

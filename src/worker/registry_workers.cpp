@@ -138,7 +138,7 @@ attach_copy(int connector_slot, int copy_slot)
 	const ConnectorEntry &entry = registry->connectors[connector_slot];
 	CopyEntry &copy = registry->copies[copy_slot];
 	bool is_wanted = copy.is_used && copy.pid == 0 && entry.is_used && entry.holds == 0 &&
-		entry.pid != 0 && entry.connector_id == copy.connector_id;
+					 entry.pid != 0 && entry.connector_id == copy.connector_id;
 
 	if (is_wanted)
 	{
@@ -177,6 +177,28 @@ count_copies(int connector_id)
 	}
 	LWLockRelease(registry->lock);
 	return count;
+}
+
+void
+note_copy_failure()
+{
+	ConnectorEntry *entry = my_entry();
+
+	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
+	entry->copy_restart_at = delayed_time(++entry->copy_failures);
+	LWLockRelease(registry->lock);
+}
+
+void
+note_copy_success()
+{
+	my_entry()->copy_failures = 0;
+}
+
+bool
+may_start_copies()
+{
+	return my_entry()->copy_restart_at <= GetCurrentTimestamp();
 }
 
 void

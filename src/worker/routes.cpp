@@ -175,9 +175,9 @@ target::RelationSpec
 make_spec(const state::SyncedTable *table, const StreamRelation *relation)
 {
 	return target::RelationSpec{
-		table->target_schema,		table->target_name,		relation->ncolumns,
-		relation->columns,			relation->is_key,		relation->replica_identity == 'f',
-		table->nkey_columns,		table->key_columns,
+		table->target_schema, table->target_name, relation->ncolumns,
+		relation->columns,	  relation->is_key,	  relation->replica_identity == 'f',
+		table->nkey_columns,  table->key_columns,
 	};
 }
 

@@ -23,7 +23,7 @@ namespace worker
 /* A relation as the stream described it last. */
 struct StreamRelation
 {
-	uint32 relid; /* hash key */
+	uint32 relid;  /* hash key */
 	char *message; /* the raw Relation message, for the spool */
 	uint32 message_size;
 	char replica_identity;
@@ -39,11 +39,11 @@ struct Route
 	uint32 relid; /* hash key */
 	state::SyncedTable *table;
 	MemoryContext table_context;
-	char *name; /* "schema.table" at the source */
+	char *name;		/* "schema.table" at the source */
 	bool is_listed; /* seen in the table list being loaded */
 
 	target::TargetRelation *target;
-	uint64 target_version;	 /* of the stream's description it was opened for */
+	uint64 target_version; /* of the stream's description it was opened for */
 	uint64 target_changes; /* definition_changes() then */
 
 	target::PendingChange *first;

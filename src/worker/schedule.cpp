@@ -70,7 +70,8 @@ start_table(ConnectorWorker *worker, Route *route)
 	}
 
 	base::begin_transaction();
-	TableStep step{worker, state::load_table(route->table->id, state::RowLock::try_update), false, {}, {}};
+	TableStep step{
+		worker, state::load_table(route->table->id, state::RowLock::try_update), false, {}, {}};
 
 	if (step.table != nullptr && step.table->state == state::TableState::queued)
 	{
@@ -221,12 +222,13 @@ start_copy_worker(int connector_id)
 
 	if (copy_slot < 0)
 		return false;
-	if (start_process("livesync copy", "livesync_copy_main", Int32GetDatum(my_connector_slot()), &extra,
-					  sizeof(extra), nullptr))
+	if (start_process("livesync copy", "livesync_copy_main", Int32GetDatum(my_connector_slot()),
+					  &extra, sizeof(extra), nullptr))
 		return true;
 	release_copy(copy_slot);
-	ereport(LOG, (errmsg("could not start a livesync copy worker: all background workers are in use"),
-				  errhint("Raise max_worker_processes.")));
+	ereport(LOG,
+			(errmsg("could not start a livesync copy worker: all background workers are in use"),
+			 errhint("Raise max_worker_processes.")));
 	return false;
 }
 
@@ -265,7 +267,7 @@ reload_routes(ConnectorWorker *worker)
 	base::commit_transaction();
 }
 
-void
+bool
 schedule_tables(ConnectorWorker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
@@ -284,6 +286,7 @@ schedule_tables(ConnectorWorker *worker)
 		if ((route = find_route_by_id(worker->routes, ids[i])) != nullptr)
 			schedule_table(worker, route, now);
 	pfree(ids);
+	return count > 0;
 }
 
 void
@@ -291,7 +294,7 @@ schedule_copies(ConnectorWorker *worker)
 {
 	int running = count_copies(worker->config->id);
 
-	if (running >= worker->config->copy_workers)
+	if (running >= worker->config->copy_workers || !may_start_copies())
 		return;
 	int wanted = Min(count_copy_jobs(worker->config->id), worker->config->copy_workers);
 

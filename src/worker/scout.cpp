@@ -48,7 +48,8 @@ void
 sweep_origins()
 {
 	base::begin_transaction();
-	for (state::Cleanup *it = state::next_cleanup(0); it != nullptr; it = state::next_cleanup(it->id))
+	for (state::Cleanup *it = state::next_cleanup(0); it != nullptr;
+		 it = state::next_cleanup(it->id))
 		target::drop_origin(it->origin);
 	base::commit_transaction();
 }

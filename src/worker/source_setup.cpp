@@ -26,7 +26,7 @@ namespace
 constexpr const char *kStartOver =
 	"Drop the connector (force => true if need be), empty the target tables and create it again.";
 
-#define LSN_WORDS(lsn) (uint32) ((lsn) >> 32), (uint32) (lsn)
+#define LSN_WORDS(lsn) (uint32)((lsn) >> 32), (uint32) (lsn)
 
 void
 show_wait(void *, const char *text_form)
@@ -83,7 +83,8 @@ check_same_system(const ConnectorWorker *worker, const source::SystemIdentity &s
 
 /* After a failover the position must lie on the part of history that both timelines share. */
 void
-check_timeline(const ConnectorWorker *worker, const source::SystemIdentity &system, wire::Lsn origin)
+check_timeline(const ConnectorWorker *worker, const source::SystemIdentity &system,
+			   wire::Lsn origin)
 {
 	const state::Connector *config = worker->config;
 	wire::Lsn left_at;
@@ -91,8 +92,8 @@ check_timeline(const ConnectorWorker *worker, const source::SystemIdentity &syst
 	if (config->source_timeline == 0 || config->source_timeline == system.timeline)
 		return;
 	if (system.timeline > config->source_timeline &&
-		source::read_switch_point(worker->stream_connection, system.timeline, config->source_timeline,
-								  &left_at) &&
+		source::read_switch_point(worker->stream_connection, system.timeline,
+								  config->source_timeline, &left_at) &&
 		origin <= left_at)
 		return;
 	ereport(ERROR,
@@ -122,21 +123,22 @@ check_positions(const ConnectorWorker *worker, const source::SystemIdentity &sys
 				 errmsg("replication slot \"%s\" is not a pgoutput slot of this database", name),
 				 errhint("Drop that slot at the source if it is not needed. %s", kStartOver)));
 	if (slot.confirmed_flush > origin)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the target lost changes that it had confirmed to the source"),
-				 errdetail("The target stands at %X/%X, the slot at %X/%X.", LSN_WORDS(origin),
-						   LSN_WORDS(slot.confirmed_flush)),
-				 errhint("This happens after a failover or restore of the target, or when a copy of it "
-						 "uses the same slot. %s",
-						 kStartOver)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the target lost changes that it had confirmed to the source"),
+			 errdetail("The target stands at %X/%X, the slot at %X/%X.", LSN_WORDS(origin),
+					   LSN_WORDS(slot.confirmed_flush)),
+			 errhint("This happens after a failover or restore of the target, or when a copy of it "
+					 "uses the same slot. %s",
+					 kStartOver)));
 	if (origin > system.flush)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the source lost changes that are already applied here"),
-				 errdetail("The target stands at %X/%X, the source ends at %X/%X.", LSN_WORDS(origin),
-						   LSN_WORDS(system.flush)),
-				 errhint("This happens after a failover or restore of the source. %s", kStartOver)));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the source lost changes that are already applied here"),
+						errdetail("The target stands at %X/%X, the source ends at %X/%X.",
+								  LSN_WORDS(origin), LSN_WORDS(system.flush)),
+						errhint("This happens after a failover or restore of the source. %s",
+								kStartOver)));
 }
 
 void
@@ -145,12 +147,13 @@ read_position(ConnectorWorker *worker)
 	const char *name = state::origin_name(worker->config->id);
 
 	if (!target::read_origin(name, &worker->origin))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("replication origin \"%s\" does not exist", name),
-				 errdetail("The position of the connector is lost; pg_upgrade and copies of a database "
-						   "do not keep origins."),
-				 errhint("%s", kStartOver)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("replication origin \"%s\" does not exist", name),
+			 errdetail("The position of the connector is lost; pg_upgrade and copies of a database "
+					   "do not keep origins."),
+			 errhint("%s", kStartOver)));
 	worker->origin = target::use_origin(name);
 }
 
@@ -172,13 +175,13 @@ ensure_source(ConnectorWorker *worker)
 	bool is_new = config->slot_lsn == wire::kInvalidLsn;
 
 	bool uses_own = config->own_publication != nullptr &&
-		strcmp(config->own_publication, config->publications[0]) == 0;
+					strcmp(config->own_publication, config->publications[0]) == 0;
 
 	source::check_prerequisites(worker->control, uses_own ? 0 : config->npublications,
 								uses_own ? nullptr : config->publications, is_new);
 	if (uses_own)
-		source::ensure_publication(worker->control, config->own_publication,
-								   config->nwanted_tables, config->wanted_tables, true);
+		source::ensure_publication(worker->control, config->own_publication, config->nwanted_tables,
+								   config->wanted_tables, true);
 	if (is_new)
 		make_slot(worker);
 	in_transaction(read_position, worker);

@@ -80,25 +80,27 @@ prepare_rows(const state::SyncedTable *table, const target::TargetRelation *targ
 		return true;
 	}
 	if (is_repeated)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("target table \"%s.%s\" must be copied again, but held other rows before",
-							   table->target_schema, table->target_name),
-						errhint("Empty it, then call livesync.retry_table().")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("target table \"%s.%s\" must be copied again, but held other rows before",
+						table->target_schema, table->target_name),
+				 errhint("Empty it, then call livesync.retry_table().")));
 	if (table->mode == state::CopyMode::keyed && !target->has_key_index)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("target table \"%s.%s\" is not empty and has no unique index on the key",
-						table->target_schema, table->target_name),
-				 errdetail("Without one, rows that are there already cannot be told from copied ones."),
-				 errhint("Create a unique index on the columns of the key that is not deferrable, or "
-						 "empty the table; then call livesync.retry_table().")));
-	if (table->mode == state::CopyMode::snapshot && !target->has_key_index && !target->has_other_unique)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("target table \"%s.%s\" is not empty and has no unique index",
-						table->target_schema, table->target_name),
-				 errdetail("Rows that are there already could come a second time."),
-				 errhint("Empty the table, then call livesync.retry_table().")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("target table \"%s.%s\" is not empty and has no unique index on the key",
+					table->target_schema, table->target_name),
+			 errdetail("Without one, rows that are there already cannot be told from copied ones."),
+			 errhint("Create a unique index on the columns of the key that is not deferrable, or "
+					 "empty the table; then call livesync.retry_table().")));
+	if (table->mode == state::CopyMode::snapshot && !target->has_key_index &&
+		!target->has_other_unique)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("target table \"%s.%s\" is not empty and has no unique index",
+							   table->target_schema, table->target_name),
+						errdetail("Rows that are there already could come a second time."),
+						errhint("Empty the table, then call livesync.retry_table().")));
 	return false;
 }
 
