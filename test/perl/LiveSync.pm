@@ -44,6 +44,7 @@ use warnings;
 
 use Carp qw(croak);
 use Exporter qw(import);
+use IPC::Run ();
 use Test::More;
 use Time::HiRes qw(usleep time);
 
@@ -54,6 +55,7 @@ our @EXPORT = qw(
   pair source_node target_node conninfo create_connector
   poll wait_sync wait_caught_up wait_state source_lsn
   failpoint failpoint_reached clear_failpoints worker_pid
+  kill_process cut_connections start_pgbench stop_pgbench run_pgbench
   same_tables check_logs quote_literal
 );
 
@@ -434,6 +436,96 @@ sub worker_pid
 		"SELECT pid FROM pg_stat_activity WHERE $where ORDER BY backend_start, pid LIMIT 1");
 	# It may have ended between the two queries.
 	return $pid ne '' ? $pid : worker_pid($target, $db, $kind);
+}
+
+=pod
+
+=head1 CRASHES
+
+=over
+
+=item kill_process($node, $pid)
+
+SIGKILL to one process of a server; returns when the server has started again because of it.
+
+=cut
+
+sub kill_process
+{
+	my ($node, $pid) = @_;
+	my $offset = -s $node->logfile;
+	kill('KILL', $pid) == 1 or croak "there is no process $pid";
+	$node->wait_for_log(qr/database system is ready to accept connections/, $offset);
+	return poll($node, 'postgres', 'SELECT true');
+}
+
+=pod
+
+=item cut_connections($source)
+
+Ends all sessions that the workers have at the source, and returns how many.
+
+=back
+
+=cut
+
+sub cut_connections
+{
+	my ($source) = @_;
+	return $source->safe_psql('postgres',
+		q{SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'livesync%'});
+}
+
+=pod
+
+=head1 LOAD
+
+=over
+
+=item start_pgbench($node, $db, @arguments)
+
+Starts pgbench and returns at once; its end is waited for by
+
+=item stop_pgbench($pgbench)
+
+which asks it to end now (what it was doing is rolled back), and by
+
+=item stop_pgbench($pgbench, wait => 1)
+
+which lets it do what it was told.  Neither minds a server that went away.
+
+=item run_pgbench($node, $db, @arguments)
+
+Runs pgbench to its end; any error ends the test file.
+
+=back
+
+=cut
+
+sub start_pgbench
+{
+	my ($node, $db, @arguments) = @_;
+	my $output = '';
+	my $harness = IPC::Run::start([ 'pgbench', '-n', @arguments, $node->connstr($db) ],
+		'<', \undef, '>&', \$output);
+	return { harness => $harness, output => \$output };
+}
+
+sub stop_pgbench
+{
+	my ($pgbench, %opt) = @_;
+	$pgbench->{harness}->signal('TERM') unless $opt{wait};
+	$pgbench->{harness}->finish;
+	return;
+}
+
+sub run_pgbench
+{
+	my ($node, $db, @arguments) = @_;
+	my $output = '';
+	IPC::Run::run([ 'pgbench', '-n', @arguments, $node->connstr($db) ], '<', \undef, '>&', \$output)
+	  or croak "pgbench @arguments failed:\n$output";
+	return;
 }
 
 =pod
