@@ -492,7 +492,7 @@ which asks it to end now (what it was doing is rolled back), and by
 
 =item stop_pgbench($pgbench, wait => 1)
 
-which lets it do what it was told.  Neither minds a server that went away.
+which lets it do what it was told.  Neither minds a server that went away meanwhile and is back.
 
 =item run_pgbench($node, $db, @arguments)
 
@@ -502,13 +502,16 @@ Runs pgbench to its end; any error ends the test file.
 
 =cut
 
+my $pgbench_count = 0;
+
 sub start_pgbench
 {
 	my ($node, $db, @arguments) = @_;
-	my $output = '';
-	my $harness = IPC::Run::start([ 'pgbench', '-n', @arguments, $node->connstr($db) ],
+	my $output  = '';
+	my $name    = 'pgbench_' . ++$pgbench_count;
+	my $harness = IPC::Run::start([ 'pgbench', '-n', @arguments, $node->connstr($db) . " application_name=$name" ],
 		'<', \undef, '>&', \$output);
-	return { harness => $harness, output => \$output };
+	return { harness => $harness, output => \$output, node => $node, name => $name };
 }
 
 sub stop_pgbench
@@ -516,6 +519,9 @@ sub stop_pgbench
 	my ($pgbench, %opt) = @_;
 	$pgbench->{harness}->signal('TERM') unless $opt{wait};
 	$pgbench->{harness}->finish;
+	# A session ends a moment after its client, and may still commit what it was told to.
+	poll($pgbench->{node}, 'postgres',
+		"SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = '$pgbench->{name}'");
 	return;
 }
 
