@@ -60,7 +60,7 @@ $watcher->quit;
 my ($median, $worst) = split /\|/, $target->safe_psql('postgres', <<'SQL');
 SELECT round((1000 * percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds))::numeric, 1), round((1000 * max(seconds))::numeric, 1) FROM seen
 SQL
-note("a lone commit is visible after $median ms (median of " . LONE . "), at most $worst ms");
+diag("a lone commit is visible after $median ms (median of " . LONE . "), at most $worst ms");
 cmp_ok($median, '<', 1000, 'a lone commit is visible within a second');
 
 # --- whole transactions, all the time ----------------------------------------------------------
@@ -116,7 +116,7 @@ sub local_transactions
 # Load as it comes.
 run_pgbench($source, 'postgres', '-c', 4, '-t', 250, '-f', $script);
 wait_caught_up($source, $target, 'c');
-note('under load: 1000 source transactions in ' . local_transactions(0) . ' local ones');
+diag('under load: 1000 source transactions in ' . local_transactions(0) . ' local ones');
 
 # A backlog: it waits until all of it is there.
 failpoint($target, 'apply_before_commit=wait');
@@ -126,7 +126,7 @@ failpoint_reached($target, 'postgres', 'apply_before_commit');
 clear_failpoints($target);
 wait_caught_up($source, $target, 'c');
 my $shared = local_transactions($from);
-note('a backlog: ' . BACKLOG . " source transactions in $shared local ones");
+diag('a backlog: ' . BACKLOG . " source transactions in $shared local ones");
 is($target->safe_psql('postgres', "SELECT count(*) FROM log WHERE n > $from"), BACKLOG, 'the backlog is applied');
 cmp_ok($shared, '<=', BACKLOG / 10, 'of a backlog, ten source transactions and more share a local one');
 
@@ -148,7 +148,7 @@ $source->safe_psql('postgres', 'INSERT INTO lone VALUES (0, now())');
 $sampler->quit;
 
 my ($halves, $states, $samples) = split /\|/, $target->safe_psql('postgres', 'SELECT * FROM sampled');
-note("$samples samples saw $states different states");
+diag("$samples samples saw $states different states");
 is($halves, 0, 'no transaction was ever half visible');
 cmp_ok($states, '>', 20, 'the samples were taken while the tables changed');
 
