@@ -57,6 +57,7 @@ our @EXPORT = qw(
   failpoint failpoint_reached clear_failpoints worker_pid
   kill_process cut_connections start_pgbench stop_pgbench run_pgbench
   same_tables check_logs quote_literal
+  session start_query finish_query wait_event wait_text
 );
 
 # What ends a test file is said where prove shows it, not only in the test's own log.
@@ -358,6 +359,94 @@ sub wait_state
 	return poll($target, $db,
 		'SELECT state FROM livesync.tables WHERE connector = '
 		  . quote_literal($connector) . ' AND source_table = ' . quote_literal($table), $state);
+}
+
+=pod
+
+=head1 SESSIONS
+
+=over
+
+=item session($node, $db, $name)
+
+A psql session that stays open, for transactions that do: a PostgreSQL::Test::BackgroundPsql, with
+query() and query_safe().  $name becomes its application_name.
+
+=cut
+
+sub session
+{
+	my ($node, $db, $name) = @_;
+	my $session = $node->background_psql($db, on_error_stop => 0);
+	$session->query_safe('SET application_name = ' . quote_literal($name)) if defined $name;
+	return $session;
+}
+
+=pod
+
+=item start_query($session, $sql)
+
+Sends a statement that will wait for something, and returns at once.
+
+=cut
+
+sub start_query
+{
+	my ($session, $sql) = @_;
+	$session->query_until(qr/livesync: sent/, "\\echo 'livesync: sent'\n$sql;\n");
+	return;
+}
+
+=pod
+
+=item finish_query($session)
+
+Waits for the end of it; returns what it printed, errors and warnings included.
+
+=cut
+
+sub finish_query
+{
+	my ($session) = @_;
+	my $output = $session->query('');
+	my $errors = $session->{stderr};
+	$session->{stderr} = '';
+	return join "\n", grep { $_ ne '' } $output, $errors;
+}
+
+=pod
+
+=item wait_event($node, $name, $event)
+
+Waits until the session of that application_name waits for that event or type of event:
+'Lock', 'SyncRep', ...
+
+=cut
+
+sub wait_event
+{
+	my ($node, $name, $event) = @_;
+	return poll($node, 'postgres',
+		'SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = ' . quote_literal($name)
+		  . ' AND ' . quote_literal($event) . ' IN (wait_event, wait_event_type)');
+}
+
+=pod
+
+=item wait_text($target, $db, $connector, $table, $pattern)
+
+Waits until livesync.tables.waiting_for of the table matches the regular expression.
+
+=back
+
+=cut
+
+sub wait_text
+{
+	my ($target, $db, $connector, $table, $pattern) = @_;
+	return poll($target, $db,
+		'SELECT waiting_for ~ ' . quote_literal($pattern) . ' FROM livesync.tables WHERE connector = '
+		  . quote_literal($connector) . ' AND source_table = ' . quote_literal($table));
 }
 
 =pod
