@@ -86,6 +86,7 @@ CREATE TABLE livesync.chunk (
 	end_block		bigint NOT NULL,			-- exclusive; -1: the whole leaf
 	rows			bigint,
 	bytes			bigint,
+	started_at		timestamptz,				-- of the transaction that loaded it
 	done_at			timestamptz,
 	PRIMARY KEY (table_id, generation, number)
 );
@@ -247,23 +248,25 @@ FROM livesync.connector c
 LEFT JOIN livesync.connector_activity() a ON a.connector_id = c.id;
 COMMENT ON VIEW livesync.connectors IS 'A line for each connector.';
 
+-- A chunk that is being loaded counts by its rows: the ledger knows it only when it is done.
 CREATE VIEW livesync.tables AS
+WITH running AS MATERIALIZED (
+	SELECT ca.table_id, ca.pid, p.tuples_processed AS rows, p.bytes_processed AS bytes, b.xact_start
+	FROM livesync.copy_activity() ca
+	JOIN pg_catalog.pg_stat_progress_copy p ON p.pid = ca.pid
+	LEFT JOIN pg_catalog.pg_stat_activity b ON b.pid = ca.pid)
 SELECT c.name AS connector,
 	t.source_schema || '.' || t.source_name AS source_table,
 	t.target_schema || '.' || t.target_name AS target_table,
 	t.state,
-	CASE
-		WHEN t.state IN ('streaming', 'catching_up') THEN 100.0
-		WHEN t.chunks_total = 0 THEN 0.0
-		ELSE round(100.0 * k.chunks_done / t.chunks_total, 1)
-	END AS percent,
-	k.rows_copied,
-	greatest(t.rows_expected, k.rows_copied) AS rows_expected,
-	k.bytes_copied,
-	greatest(t.bytes_expected, k.bytes_copied) AS bytes_expected,
-	k.rows_per_second,
-	CASE WHEN t.state = 'copying' AND k.chunks_done > 0 AND k.running_for > interval '0'
-		THEN date_trunc('second', k.running_for * (t.chunks_total - k.chunks_done) / k.chunks_done) END AS eta,
+	round(100 * f.done, 1) AS percent,
+	k.rows + r.rows AS rows_copied,
+	greatest(t.rows_expected, k.rows + r.rows) AS rows_expected,
+	k.bytes + r.bytes AS bytes_copied,
+	greatest(t.bytes_expected, k.bytes + r.bytes) AS bytes_expected,
+	((k.rows + r.rows) / nullif(extract(epoch FROM f.took), 0))::bigint AS rows_per_second,
+	CASE WHEN t.state = 'copying' AND f.done > 0
+		THEN date_trunc('second', f.took * ((1 - f.done) / f.done)::float8) END AS eta,
 	k.chunks_done,
 	t.chunks_total,
 	coalesce(s.changes, 0) AS spooled_changes,
@@ -275,26 +278,33 @@ FROM livesync.synced_table t
 JOIN livesync.connector c ON c.id = t.connector_id
 LEFT JOIN livesync.table_waits() w ON w.table_id = t.id
 CROSS JOIN LATERAL (
-	SELECT count(x.done_at)::integer AS chunks_done,
-		coalesce(sum(x.rows), 0)::bigint + coalesce(max(l.rows), 0)::bigint AS rows_copied,
-		coalesce(sum(x.bytes), 0)::bigint + coalesce(max(l.bytes), 0)::bigint AS bytes_copied,
-		(coalesce(sum(x.rows), 0) / nullif(extract(epoch FROM max(x.done_at) - t.updated_at), 0))::bigint AS rows_per_second,
-		CASE WHEN t.state = 'copying' THEN clock_timestamp() - t.updated_at END AS running_for
-	FROM livesync.chunk x
-	LEFT JOIN (SELECT ca.table_id, sum(p.tuples_processed) AS rows, sum(p.bytes_processed) AS bytes
-			FROM livesync.copy_activity() ca JOIN pg_catalog.pg_stat_progress_copy p ON p.pid = ca.pid
-			GROUP BY ca.table_id) l ON l.table_id = x.table_id
-	WHERE x.table_id = t.id AND x.generation = t.generation) k
+	SELECT count(x.done_at)::integer AS chunks_done, coalesce(sum(x.rows), 0)::bigint AS rows,
+		coalesce(sum(x.bytes), 0)::bigint AS bytes, min(x.started_at) AS started_at, max(x.done_at) AS done_at
+	FROM livesync.chunk x WHERE x.table_id = t.id AND x.generation = t.generation) k
+CROSS JOIN LATERAL (
+	SELECT coalesce(sum(u.rows), 0)::bigint AS rows, coalesce(sum(u.bytes), 0)::bigint AS bytes,
+		count(*) AS chunks, min(u.xact_start) AS started_at,
+		coalesce(sum(least(u.rows / nullif(CASE WHEN k.chunks_done > 0 THEN k.rows::numeric / k.chunks_done
+			ELSE t.rows_expected::numeric / nullif(t.chunks_total, 0) END, 0), 1)), 0) AS done
+	FROM running u WHERE u.table_id = t.id) r
+CROSS JOIN LATERAL (
+	SELECT CASE
+			WHEN coalesce(t.failed_from, t.state) IN ('streaming', 'catching_up') THEN 1.0
+			WHEN t.chunks_total = 0 THEN 0.0
+			WHEN k.chunks_done = t.chunks_total THEN 1.0
+			ELSE least((k.chunks_done + r.done) / t.chunks_total, 0.999)
+		END AS done,
+		CASE WHEN r.chunks > 0 THEN clock_timestamp() ELSE k.done_at END - least(k.started_at, r.started_at) AS took) f
 LEFT JOIN LATERAL (
 	SELECT sum(p.changes)::bigint AS changes FROM livesync.spool p
 	WHERE p.table_id = t.id AND p.generation = t.generation) s ON true
 WHERE NOT t.released;
-COMMENT ON VIEW livesync.tables IS 'A line for each synced table. percent: of the copy, by chunks; eta: of the copy; spooled_changes: parked until they may be applied.';
+COMMENT ON VIEW livesync.tables IS 'A line for each synced table. percent, rows_per_second, eta: of the copy, from its first chunk to its last; spooled_changes: parked until they may be applied.';
 
 CREATE VIEW livesync.progress AS
 SELECT c.name AS connector,
 	v.status,
-	'[' || rpad(repeat('#', (coalesce(t.percent, 0) / 5)::integer), 20, '.') || ']' AS bar,
+	'[' || rpad(repeat('#', floor(t.percent / 5)::integer), 20, '.') || ']' AS bar,
 	t.percent,
 	t.tables_streaming,
 	t.tables_total,
@@ -302,8 +312,9 @@ SELECT c.name AS connector,
 	a.received_lsn,
 	least(a.applied_lsn, k.parked_lsn) AS applied_lsn,
 	a.source_lsn,
-	greatest(a.source_lsn - least(a.applied_lsn, k.parked_lsn), 0)::bigint AS lag_bytes,
-	CASE WHEN a.source_lsn <= least(a.applied_lsn, k.parked_lsn) THEN interval '0'
+	-- not known while nothing listens to the source
+	CASE WHEN a.pid IS NOT NULL THEN greatest(a.source_lsn - least(a.applied_lsn, k.parked_lsn), 0)::bigint END AS lag_bytes,
+	CASE WHEN a.pid IS NULL THEN NULL WHEN a.source_lsn <= least(a.applied_lsn, k.parked_lsn) THEN interval '0'
 		ELSE greatest(clock_timestamp() - a.applied_at, interval '0') END AS lag,
 	a.slot_retained_bytes,
 	coalesce(a.waiting_for, t.waiting_for) AS waiting_for
@@ -314,14 +325,14 @@ CROSS JOIN LATERAL (
 	SELECT min(p.parked_lsn) AS parked_lsn FROM livesync.synced_table p
 	WHERE p.connector_id = c.id AND NOT p.released) k
 CROSS JOIN LATERAL (
-	SELECT round(sum(y.percent * greatest(y.bytes_expected, 8192)) / nullif(sum(greatest(y.bytes_expected, 8192)), 0), 1) AS percent,
+	SELECT coalesce(trunc(sum(y.percent * greatest(y.bytes_expected, 8192)) / nullif(sum(greatest(y.bytes_expected, 8192)), 0), 1), 0.0) AS percent,
 		count(*) FILTER (WHERE y.state = 'streaming')::integer AS tables_streaming,
 		count(*)::integer AS tables_total,
 		count(*) FILTER (WHERE y.state = 'failed')::integer AS tables_failed,
 		min(y.source_table || ': ' || y.waiting_for) AS waiting_for
 	FROM livesync.tables y WHERE y.connector = c.name) t;
 COMMENT ON VIEW livesync.progress IS
-'A line for each connector, made for \watch. applied_lsn: everything the source committed before it is applied here (in tables whose first copy is done); lag: how long ago all was applied that had been received; lag_bytes and slot_retained_bytes: bytes of WAL.';
+'A line for each connector, made for \watch. applied_lsn: everything the source committed before it is applied here (in tables whose first copy is done); lag: how long ago all was applied that had been received; lag_bytes and slot_retained_bytes: bytes of WAL; lag and lag_bytes are null while nothing runs.';
 
 CREATE VIEW livesync.stats AS
 SELECT c.name AS connector,

@@ -56,7 +56,7 @@ claim_chunk(int connector_id, int64 table_id)
 void
 finish_chunk(const Chunk &chunk, int64 rows, int64 bytes)
 {
-	run_alone("UPDATE livesync.chunk SET rows = $4, bytes = $5, "
+	run_alone("UPDATE livesync.chunk SET rows = $4, bytes = $5, started_at = pg_catalog.now(), "
 			  "done_at = pg_catalog.clock_timestamp() "
 			  "WHERE table_id = $1 AND generation = $2 AND number = $3",
 			  {bigint_value(chunk.table_id), int_value(chunk.generation), int_value(chunk.number),
