@@ -13,6 +13,7 @@ int batch_rows = 20000;
 int batch_kb = 8 * 1024;
 int batch_delay_ms = 200;
 int poll_interval_ms = 2000;
+int lock_timeout_ms = 10000;
 int retry_delay_ms = 1000;
 int max_connectors = 64;
 char *failpoints = nullptr;
@@ -49,6 +50,11 @@ define()
 	define_integer("livesync.poll_interval",
 				   "Time between two looks at the publications of a source.", nullptr,
 				   &poll_interval_ms, 2000, 10, 3600000, PGC_SIGHUP, GUC_UNIT_MS);
+	define_integer("livesync.lock_timeout",
+				   "Longest wait for a lock on a target table while applying changes.",
+				   "Then the table is set apart until the lock is free, and the others go on. "
+				   "0 waits without end.",
+				   &lock_timeout_ms, 10000, 0, 3600000, PGC_SIGHUP, GUC_UNIT_MS);
 	define_integer("livesync.retry_delay", "First delay before a stopped worker is started again.",
 				   "It doubles with each failure in a row, up to 60 s.", &retry_delay_ms, 1000, 10,
 				   60000, PGC_SIGHUP, GUC_UNIT_MS);

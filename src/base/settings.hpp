@@ -16,6 +16,7 @@ extern int batch_rows;		 /* livesync.batch_rows */
 extern int batch_kb;		 /* livesync.batch_bytes */
 extern int batch_delay_ms;	 /* livesync.batch_delay */
 extern int poll_interval_ms; /* livesync.poll_interval */
+extern int lock_timeout_ms;	 /* livesync.lock_timeout */
 extern int retry_delay_ms;	 /* livesync.retry_delay */
 extern int max_connectors;	 /* livesync.max_connectors */
 extern char *failpoints;	 /* livesync.failpoints */

@@ -19,7 +19,31 @@ is_passing_error(int sqlstate)
 		case ERRCODE_OPERATOR_INTERVENTION:
 			return true;
 	}
-	return sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
+	return false;
+}
+
+bool
+is_lock_timeout(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
+int
+begin_lock_limit(int milliseconds)
+{
+	int level = NewGUCNestLevel();
+	char value[16];
+
+	snprintf(value, sizeof(value), "%d", milliseconds);
+	(void) set_config_option("lock_timeout", value, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+							 0, false);
+	return level;
+}
+
+void
+end_lock_limit(int level)
+{
+	AtEOXact_GUC(true, level);
 }
 
 ErrorData *

@@ -2,7 +2,7 @@
  * base/subtransaction.hpp
  *
  * Try something in a subtransaction: on an error that belongs to the data it is rolled back and the
- * error is handed over; an error that passes by itself (deadlock, lock timeout, out of resources,
+ * error is handed over; an error that passes by itself (deadlock, out of resources,
  * cancel, lost connection, shutdown) is raised on, because it says nothing about the data.
  */
 #pragma once
@@ -20,6 +20,15 @@ ErrorData *run_in_subtransaction(void (*function)(void *argument), void *argumen
 
 /* An error copied to the current memory context. */
 ErrorData *copy_error(const ErrorData *error);
+
+/*
+ * A lock timeout is handed over too: who set the timeout knows what to do (is_lock_timeout()).
+ */
+bool is_lock_timeout(const ErrorData *error);
+
+/* Limit the waits for locks from here to end_lock_limit(). */
+int begin_lock_limit(int milliseconds);
+void end_lock_limit(int level);
 
 /* Does an error of this SQLSTATE go away when the same thing is tried again later? */
 bool is_passing_error(int sqlstate);

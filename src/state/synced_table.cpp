@@ -199,10 +199,10 @@ load_table(int64 id, RowLock lock)
 			sql = TABLE_COLUMNS "WHERE id = $1 FOR SHARE";
 			break;
 		case RowLock::update:
-			sql = TABLE_COLUMNS "WHERE id = $1 FOR UPDATE";
+			sql = TABLE_COLUMNS "WHERE id = $1 FOR NO KEY UPDATE";
 			break;
 		case RowLock::try_update:
-			sql = TABLE_COLUMNS "WHERE id = $1 FOR UPDATE SKIP LOCKED";
+			sql = TABLE_COLUMNS "WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED";
 			break;
 	}
 

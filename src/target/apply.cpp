@@ -295,7 +295,7 @@ apply_changes(TargetRelation *relation, const PendingChange *first, ApplyCounts 
 	counts->batches++;
 	if (!relation->fires_triggers)
 		error = base::run_in_subtransaction(apply_as_sets, &run);
-	if (relation->fires_triggers || error != nullptr)
+	if (relation->fires_triggers || (error != nullptr && !base::is_lock_timeout(error)))
 	{
 		run.counts = {};
 		if (error != nullptr)

@@ -170,10 +170,12 @@ ensure_target(ConnectorWorker *worker, Route *route)
 		route->target_changes == target::definition_changes())
 		return route->target;
 
+	int limit = base::begin_lock_limit(base::settings::lock_timeout_ms);
 	ErrorData *error = base::run_in_subtransaction(open_target_of, &it);
 
+	base::end_lock_limit(limit);
 	if (error != nullptr)
-		fail_table(worker, route, error, worker->commit_lsn);
+		set_table_apart(worker, route, error, worker->commit_lsn);
 	return route->target;
 }
 
@@ -251,11 +253,13 @@ flush_route(ConnectorWorker *worker, Route *route)
 	if (route->first == nullptr)
 		return;
 	begin_local(worker);
-
 	target::TargetRelation *target = ensure_target(worker, route);
+	int limit = base::begin_lock_limit(base::settings::lock_timeout_ms);
 
 	if (!target::apply_changes(target, route->first, &counts, &failure))
-		fail_table(worker, route, failure.error, failure.lsn);
+		set_table_apart(worker, route, failure.error,
+						failure.lsn != wire::kInvalidLsn ? failure.lsn : route->first->lsn);
+	base::end_lock_limit(limit);
 	add_counts(route, counts);
 	route->first = route->last = nullptr;
 }
@@ -276,6 +280,36 @@ flush_batch(ConnectorWorker *worker)
 	worker->batch_bytes = 0;
 }
 
+namespace
+{
+
+struct Truncation
+{
+	target::TargetRelation **targets;
+	int count;
+	bool restart_identity;
+};
+
+void
+truncate_step(void *argument)
+{
+	Truncation *it = (Truncation *) argument;
+
+	target::truncate_tables(it->targets, it->count, it->restart_identity);
+}
+
+ErrorData *
+try_truncate(Truncation *it)
+{
+	int limit = base::begin_lock_limit(base::settings::lock_timeout_ms);
+	ErrorData *error = base::run_in_subtransaction(truncate_step, it);
+
+	base::end_lock_limit(limit);
+	return error;
+}
+
+} // namespace
+
 void
 truncate_routes(ConnectorWorker *worker, Route **routes, int count, bool restart_identity)
 {
@@ -289,7 +323,18 @@ truncate_routes(ConnectorWorker *worker, Route **routes, int count, bool restart
 		routes[i]->stats.truncates++;
 		routes[i]->has_stats = true;
 	}
-	target::truncate_tables(targets, count, restart_identity);
+	Truncation whole{targets, count, restart_identity};
+
+	if (try_truncate(&whole) != nullptr)
+		for (int i = 0; i < count; i++)
+		{
+			/* which one is it? */
+			Truncation one{&targets[i], 1, restart_identity};
+			ErrorData *error = try_truncate(&one);
+
+			if (error != nullptr)
+				set_table_apart(worker, routes[i], error, worker->commit_lsn);
+		}
 	pfree(targets);
 }
 

@@ -124,7 +124,8 @@ bool schedule_tables(ConnectorWorker *worker); /* false: all tables stream */
 void schedule_copies(ConnectorWorker *worker);
 
 /* failure.cpp */
-[[noreturn]] void fail_table(ConnectorWorker *worker, Route *route, const ErrorData *error,
-							 wire::Lsn lsn);
+/* The table failed, or a lock keeps us out of it: its changes go to its spool from there on. */
+[[noreturn]] void set_table_apart(ConnectorWorker *worker, Route *route, const ErrorData *error,
+								  wire::Lsn lsn);
 
 } // namespace worker

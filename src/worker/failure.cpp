@@ -10,6 +10,7 @@
  */
 #include "worker/connector.hpp"
 
+#include "base/subtransaction.hpp"
 #include "base/transaction.hpp"
 #include "state/event.hpp"
 #include "worker/registry.hpp"
@@ -27,6 +28,16 @@ error_text(const ErrorData *error)
 				   error->sqlerrcode != ERRCODE_NOT_NULL_VIOLATION
 			   ? psprintf("%s (%s)", error->message, error->detail)
 			   : pstrdup(error->message);
+}
+
+/* It catches up from here as soon as the lock is free. */
+void
+park_table(const char *connector, int64 table_id, const char *table, wire::Lsn lsn)
+{
+	(void) state::load_table(table_id, state::RowLock::update);
+	state::finish_load(table_id, lsn);
+	set_table_wait(table_id, "a lock on the target table");
+	state::record_event(connector, table, "table_waits_for_lock", nullptr);
 }
 
 } // namespace
@@ -49,7 +60,7 @@ mark_table_failed(const char *connector, int64 table_id, const char *table, cons
 }
 
 void
-fail_table(ConnectorWorker *worker, Route *route, const ErrorData *error, wire::Lsn lsn)
+set_table_apart(ConnectorWorker *worker, Route *route, const ErrorData *error, wire::Lsn lsn)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 	ErrorData *copy = (ErrorData *) palloc0(sizeof(ErrorData));
@@ -65,7 +76,10 @@ fail_table(ConnectorWorker *worker, Route *route, const ErrorData *error, wire::
 
 	AbortCurrentTransaction();
 	base::begin_transaction();
-	mark_table_failed(connector, table_id, table, copy, lsn);
+	if (base::is_lock_timeout(copy))
+		park_table(connector, table_id, table, lsn);
+	else
+		mark_table_failed(connector, table_id, table, copy, lsn);
 	base::commit_transaction();
 	set_ending(Ending::again);
 	proc_exit(0);

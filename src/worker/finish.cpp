@@ -20,6 +20,7 @@ namespace worker
 namespace
 {
 
+constexpr int kDrainLockMs = 1000;
 constexpr int kSegmentsATime = 1000;
 
 /* An id picked by a query of ours, or 0. */
@@ -64,7 +65,7 @@ finish_one_table(Copier *copier)
 						  "AND t.state = 'copying' AND t.phase = 'load' AND $2 = 0 AND NOT EXISTS "
 						  "(SELECT FROM livesync.chunk c WHERE c.table_id = t.id "
 						  "AND c.generation = t.generation AND c.done_at IS NULL) LIMIT 1 "
-						  "FOR UPDATE OF t SKIP LOCKED",
+						  "FOR NO KEY UPDATE OF t SKIP LOCKED",
 						  0);
 	state::SyncedTable *table =
 		id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
@@ -119,16 +120,21 @@ drain_locked(const Copier *copier, state::SyncedTable *table)
 	job.drain.table = table;
 	job.drain.control = copier->connection;
 	job.drain.most_segments = kSegmentsATime;
+	int limit = base::begin_lock_limit(kDrainLockMs);
 	ErrorData *error = base::run_in_subtransaction(drain_step, &job);
 
+	base::end_lock_limit(limit);
 	if (error == nullptr && job.result == DrainResult::failed)
-	{
 		error = job.drain.failure.error;
-		AbortCurrentTransaction();
-		base::begin_transaction();
+	if (error != nullptr && base::is_lock_timeout(error))
+	{
+		set_table_wait(table->id, "a lock on the target table");
+		return false;
 	}
 	if (error != nullptr)
 	{
+		AbortCurrentTransaction();
+		base::begin_transaction();
 		mark_table_failed(copier->config->name, table->id, state::source_table_name(table), error,
 						  job.drain.failure.lsn);
 		wake_connector();
@@ -155,7 +161,7 @@ drain_one_table(Copier *copier)
 				   "SELECT t.id FROM livesync.synced_table t WHERE t.connector_id = $1 "
 				   "AND t.state = 'catching_up' AND (SELECT sum(s.changes) FROM livesync.spool s "
 				   "WHERE s.table_id = t.id AND s.generation = t.generation) > $2 LIMIT 1 "
-				   "FOR UPDATE OF t SKIP LOCKED",
+				   "FOR NO KEY UPDATE OF t SKIP LOCKED",
 				   kTailChanges);
 	state::SyncedTable *table =
 		id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;

@@ -29,6 +29,8 @@ namespace
 {
 
 constexpr int64 kLongestRetryMs = 60000;
+constexpr int kFlipLockMs = 100;
+constexpr int kFlipPauseMs = 1000; /* after a flip that a lock kept from happening */
 
 struct TableStep
 {
@@ -96,6 +98,7 @@ flip_step(void *argument)
 	if (step->result == DrainResult::empty && step->drain.refetched <= step->worker->applied)
 	{
 		state::set_streaming(step->table->id);
+		set_table_wait(step->table->id, nullptr);
 		state::record_event(step->worker->config->name, state::source_table_name(step->table),
 							"table_streaming", nullptr);
 		step->is_done = true;
@@ -104,16 +107,24 @@ flip_step(void *argument)
 
 /* In the transaction of the caller, who rolls back when nothing came of it. */
 bool
-flip_locked(ConnectorWorker *worker, state::SyncedTable *table)
+flip_locked(ConnectorWorker *worker, state::SyncedTable *table, bool *is_blocked)
 {
 	TableStep step{worker, table, false, {}, {}};
 
 	step.drain.table = table;
 	step.drain.control = worker->control;
+	int limit = base::begin_lock_limit(kFlipLockMs);
 	ErrorData *error = base::run_in_subtransaction(flip_step, &step);
 
+	base::end_lock_limit(limit);
 	if (error == nullptr && step.result == DrainResult::failed)
 		error = step.drain.failure.error;
+	if (error != nullptr && base::is_lock_timeout(error))
+	{
+		set_table_wait(table->id, "a lock on the target table");
+		*is_blocked = true;
+		return false;
+	}
 	if (error != nullptr)
 	{
 		if (step.result == DrainResult::failed)
@@ -146,18 +157,23 @@ try_flip(ConnectorWorker *worker, Route *route)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	state::SyncedTable *table = state::load_table(route->table->id, state::RowLock::try_update);
 	bool keep = false;
+	bool is_blocked = false;
 
 	if (table != nullptr && table->state == state::TableState::catching_up &&
 		table->end_lsn <= worker->applied &&
 		state::count_spooled(table->id, table->generation) <= kTailChanges)
-		keep = flip_locked(worker, table);
+		keep = flip_locked(worker, table, &is_blocked);
 	MemoryContextSwitchTo(old);
 	if (keep)
 	{
 		base::commit_transaction();
 	}
 	else
+	{
 		AbortCurrentTransaction();
+		if (is_blocked)
+			route->flip_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kFlipPauseMs);
+	}
 	MemoryContextDelete(context);
 	base::failpoint("after_flip", route->name);
 }
@@ -194,7 +210,7 @@ schedule_table(ConnectorWorker *worker, Route *route, TimestampTz now)
 			start_table(worker, route);
 			break;
 		case state::TableState::catching_up:
-			if (route->table->end_lsn <= worker->applied)
+			if (route->table->end_lsn <= worker->applied && route->flip_at <= now)
 				try_flip(worker, route);
 			break;
 		case state::TableState::failed:

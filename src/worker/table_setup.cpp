@@ -106,10 +106,32 @@ prepare_rows(const state::SyncedTable *table, const target::TargetRelation *targ
 
 } // namespace
 
+namespace
+{
+
+/* Two source tables in one target would undo each other's rows. */
+void
+check_target_is_free(const state::SyncedTable *table)
+{
+	if (base::run_alone("SELECT FROM livesync.synced_table WHERE connector_id = $1 AND id < $2 "
+						"AND target_schema = $3 AND target_name = $4 AND NOT released",
+						{base::int_value(table->connector_id), base::bigint_value(table->id),
+						 base::text_value(table->target_schema),
+						 base::text_value(table->target_name)}) > 0)
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_TABLE),
+						errmsg("another table of the connector has the target \"%s.%s\"",
+							   table->target_schema, table->target_name),
+						errhint("Publish one of them only, or sync them by two connectors with "
+								"different target schemas.")));
+}
+
+} // namespace
+
 void
 begin_copy(const state::Connector *config, const state::SyncedTable *table,
 		   source::Connection *control)
 {
+	check_target_is_free(table);
 	if (config->create_tables && !target::table_exists(table->target_schema, table->target_name))
 		create_target(config, table, control);
 

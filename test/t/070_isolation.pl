@@ -1,0 +1,86 @@
+# One table in trouble never stops the others: a lock on its target sets it apart until the lock is
+# free, a change that cannot be written fails it alone, and two source tables never share a target.
+use strict;
+use warnings;
+
+use lib 'test/perl';
+use LiveSync;
+use Test::More;
+
+my ($source, $target) = pair();
+
+$source->safe_psql('postgres', q{
+	CREATE TABLE locked (id int PRIMARY KEY, n int);
+	CREATE TABLE bad (id int PRIMARY KEY, v text);
+	CREATE TABLE good (id int PRIMARY KEY, n int);
+	INSERT INTO locked SELECT i, 0 FROM generate_series(1, 100) i;
+	CREATE PUBLICATION p FOR TABLE locked, bad, good;
+});
+$target->append_conf('postgresql.conf', "livesync.lock_timeout = '200ms'");
+$target->reload;
+create_connector($target, 'postgres', 'c', conninfo($source), publications => ['p']);
+wait_sync($source, $target, 'c');
+
+# a lock on one target
+my $session = session($target, 'postgres', 'blocker');
+$session->query_safe('BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE');
+$source->safe_psql('postgres', q{
+	UPDATE locked SET n = n + 1;
+	INSERT INTO good VALUES (1, 1);
+});
+poll($target, 'postgres', 'SELECT count(*) FROM good', '1');
+pass('a change behind the locked table is applied');
+poll($target, 'postgres',
+	"SELECT state || ': ' || waiting_for FROM livesync.tables WHERE source_table = 'public.locked'",
+	'catching_up: a lock on the target table');
+pass('the view says what the table waits for');
+is($target->safe_psql('postgres', "SELECT livesync.wait_for_lsn('c', NULL, '300ms')"),
+	'f', 'the position does not claim what is not applied');
+$source->safe_psql('postgres', 'TRUNCATE locked; INSERT INTO locked VALUES (7, 7)');
+$session->query_safe('COMMIT');
+$session->quit;
+wait_caught_up($source, $target, 'c');
+same_tables($source, 'postgres', $target, 'postgres', ['public.locked', 'public.good']);
+is($target->safe_psql('postgres', "SELECT count(*) FROM livesync.events WHERE event ~ 'failed'"),
+	'0', 'a lock is no failure');
+
+# a change that cannot be written
+$target->safe_psql('postgres', q{ALTER TABLE bad ADD CONSTRAINT short CHECK (length(v) < 5)});
+$source->safe_psql('postgres', q{
+	BEGIN;
+	INSERT INTO good VALUES (2, 2);
+	INSERT INTO bad VALUES (1, 'far too long');
+	INSERT INTO good VALUES (3, 3);
+	COMMIT;
+	INSERT INTO good VALUES (4, 4);
+});
+poll($target, 'postgres', 'SELECT count(*) FROM good', '4');
+pass('the other table of the same transaction goes on');
+my ($error, $hint) = split /\|/,
+  $target->safe_psql('postgres',
+	"SELECT coalesce(last_error, detail), hint FROM livesync.events e LEFT JOIN livesync.tables t USING (source_table)
+	 WHERE e.source_table = 'public.bad' AND event = 'table_failed' ORDER BY e.at LIMIT 1");
+like($error, qr/violates check constraint "short"/, 'the failure is told');
+unlike($error, qr/far too long/, 'without the values');
+$target->safe_psql('postgres', 'ALTER TABLE bad DROP CONSTRAINT short');
+poll($target, 'postgres', "SELECT state FROM livesync.tables WHERE source_table = 'public.bad'",
+	'streaming');
+wait_caught_up($source, $target, 'c');
+same_tables($source, 'postgres', $target, 'postgres', ['public.bad', 'public.good']);
+
+# two source tables, one target
+$source->safe_psql('postgres', q{
+	CREATE SCHEMA a; CREATE SCHEMA b;
+	CREATE TABLE a.t (id int PRIMARY KEY); CREATE TABLE b.t (id int PRIMARY KEY);
+	INSERT INTO a.t VALUES (1);
+	CREATE PUBLICATION q FOR TABLE a.t, b.t;
+});
+create_connector($target, 'postgres', 'd', conninfo($source), publications => ['q'], target_schema => 'one');
+poll($target, 'postgres',
+	"SELECT string_agg(source_table || ' ' || state, ', ' ORDER BY source_table) FROM livesync.tables WHERE connector = 'd'",
+	'a.t streaming, b.t failed');
+like($target->safe_psql('postgres', "SELECT last_error FROM livesync.tables WHERE source_table = 'b.t'"),
+	qr/another table of the connector has the target "one.t"/, 'a shared target is refused');
+
+check_logs($source, $target);
+done_testing();
