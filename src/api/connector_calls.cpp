@@ -192,7 +192,7 @@ livesync_create_connector(PG_FUNCTION_ARGS)
 	if (config.enabled)
 		look_at_source(&config);
 	state::record_event(config.name, nullptr, "connector_created", nullptr);
-	worker::look_at_transaction_end(config.id);
+	worker::claim_place(config.id);
 	PG_RETURN_VOID();
 }
 
@@ -263,7 +263,7 @@ livesync_resume_connector(PG_FUNCTION_ARGS)
 		{int_value(connector->id)});
 	if (!connector->enabled)
 		state::record_event(connector->name, nullptr, "connector_resumed", nullptr);
-	worker::look_at_transaction_end(connector->id);
+	worker::claim_place(connector->id);
 	PG_RETURN_VOID();
 }
 

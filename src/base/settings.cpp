@@ -69,6 +69,12 @@ define()
 }
 
 int
+max_places()
+{
+	return max_connectors * 2;
+}
+
+int
 max_copy_processes()
 {
 	return max_connectors * 4;

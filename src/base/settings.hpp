@@ -23,6 +23,9 @@ extern char *failpoints;	 /* livesync.failpoints */
 
 void define();
 
+/* Connectors, and as many workers that clean up after dropped ones. */
+int max_places();
+
 /* How many processes of ours can run at once: two for each connector, and copy workers. */
 int max_copy_processes();
 

@@ -139,7 +139,7 @@ check_starting()
 {
 	pid_t pid;
 
-	for (int slot = 0; slot < base::settings::max_connectors; slot++)
+	for (int slot = 0; slot < base::settings::max_places(); slot++)
 	{
 		if (starting[slot] == nullptr)
 			continue;
@@ -194,7 +194,7 @@ livesync_launcher_main(Datum)
 	Scouting scouting{list_databases(), 0, nullptr};
 
 	starting = (BackgroundWorkerHandle **) palloc0(sizeof(BackgroundWorkerHandle *) *
-												   base::settings::max_connectors);
+												   base::settings::max_places());
 
 	for (;;)
 	{

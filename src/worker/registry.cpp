@@ -30,7 +30,7 @@ registry_size()
 {
 	Size size = sizeof(Registry);
 
-	size = add_size(size, mul_size(base::settings::max_connectors, sizeof(ConnectorEntry)));
+	size = add_size(size, mul_size(base::settings::max_places(), sizeof(ConnectorEntry)));
 	return add_size(size, mul_size(base::settings::max_copy_processes(),
 								   sizeof(CopyEntry) + sizeof(TableWait)));
 }
@@ -57,32 +57,13 @@ start_memory()
 	{
 		memset(registry, 0, registry_size());
 		registry->lock = &GetNamedLWLockTranche("livesync")->lock;
-		registry->nconnectors = base::settings::max_connectors;
+		registry->nconnectors = base::settings::max_places();
 		registry->ncopies = base::settings::max_copy_processes();
 		registry->connectors = (ConnectorEntry *) (registry + 1);
 		registry->copies = (CopyEntry *) (registry->connectors + registry->nconnectors);
 		registry->waits = (TableWait *) (registry->copies + registry->ncopies);
 	}
 	LWLockRelease(AddinShmemInitLock);
-}
-
-int
-find_or_add(Oid database, int connector_id)
-{
-	int slot = find_connector(database, connector_id);
-
-	if (slot >= 0)
-		return slot;
-	for (int i = 0; i < registry->nconnectors; i++)
-		if (!registry->connectors[i].is_used)
-		{
-			registry->connectors[i] = ConnectorEntry{};
-			registry->connectors[i].is_used = true;
-			registry->connectors[i].database = database;
-			registry->connectors[i].connector_id = connector_id;
-			return i;
-		}
-	return -1;
 }
 
 int64
@@ -116,6 +97,34 @@ TimestampTz
 delayed_time(int failures)
 {
 	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay_ms(failures));
+}
+
+/* A drop must not wait for a place: those of sweepers are their own. */
+int
+find_or_add_connector(Oid database, int connector_id)
+{
+	int slot = find_connector(database, connector_id);
+	int alike = 0;
+	int unused = -1;
+
+	if (slot >= 0)
+		return slot;
+	for (int i = 0; i < registry->nconnectors; i++)
+	{
+		const ConnectorEntry &it = registry->connectors[i];
+
+		if (!it.is_used)
+			unused = i;
+		else if ((it.connector_id == kSweeper) == (connector_id == kSweeper))
+			alike++;
+	}
+	if (unused < 0 || alike >= base::settings::max_connectors)
+		return -1;
+	registry->connectors[unused] = ConnectorEntry{};
+	registry->connectors[unused].is_used = true;
+	registry->connectors[unused].database = database;
+	registry->connectors[unused].connector_id = connector_id;
+	return unused;
 }
 
 void
@@ -174,7 +183,7 @@ void
 register_connector(Oid database, int connector_id)
 {
 	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
-	int slot = find_or_add(database, connector_id);
+	int slot = find_or_add_connector(database, connector_id);
 
 	if (slot >= 0)
 	{

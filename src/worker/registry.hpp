@@ -81,6 +81,8 @@ void require_preloaded();
 
 /* At the end of this transaction, whatever end: have the launcher look at the connector. */
 void look_at_transaction_end(int connector_id);
+/* The same, and ERROR now when there is no place for the connector. */
+void claim_place(int connector_id);
 /* Stop its processes now, and keep them stopped until the end of this transaction. */
 void hold_connector(int connector_id);
 /* Ask for a fresh look at the publications; wait with is_refreshed(). */

@@ -7,6 +7,7 @@
 #include "worker/registry.hpp"
 
 #include "base/compat.hpp"
+#include "base/settings.hpp"
 #include "worker/registry_memory.hpp"
 
 #include <csignal>
@@ -104,6 +105,25 @@ void
 look_at_transaction_end(int connector_id)
 {
 	add_pending(connector_id, false);
+}
+
+void
+claim_place(int connector_id)
+{
+	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
+	int slot = find_or_add_connector(MyDatabaseId, connector_id);
+
+	if (slot >= 0)
+		registry->connectors[slot].holds++;
+	LWLockRelease(registry->lock);
+	if (slot < 0)
+		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						errmsg("no place for another connector"),
+						errdetail("All %d places of this server are in use.",
+								  base::settings::max_connectors),
+						errhint("Raise livesync.max_connectors and restart the server, or drop a "
+								"connector.")));
+	add_pending(connector_id, true);
 }
 
 void

@@ -24,7 +24,8 @@ struct Registry
 extern Registry *registry; /* nullptr: not preloaded */
 
 /* These need the lock. */
-int find_connector(Oid database, int connector_id); /* -1: none */
+int find_connector(Oid database, int connector_id);		   /* -1: none */
+int find_or_add_connector(Oid database, int connector_id); /* -1: no place */
 TimestampTz delayed_time(int failures); /* when to try again after so many failures in a row */
 void delay_restart(ConnectorEntry *entry);
 void wake_launcher();
