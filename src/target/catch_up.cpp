@@ -34,6 +34,14 @@ struct Replay
 	bool again_later;
 };
 
+bool
+is_unique_conflict(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION ||
+		   error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION ||
+		   error->sqlerrcode == ERRCODE_CARDINALITY_VIOLATION;
+}
+
 void
 collect_xids(Replay *replay)
 {
@@ -91,15 +99,38 @@ refetch(Replay *replay, const wire::Value *key)
 	}
 }
 
+struct PartialUpdate
+{
+	TargetRelation *relation;
+	const FoldedRow *row;
+	bool is_done;
+};
+
+void
+try_update_partly(void *argument)
+{
+	PartialUpdate *it = (PartialUpdate *) argument;
+	WriteRow row{it->row->values, it->row->key};
+	Bitmapset *unchanged = unchanged_columns(it->relation, it->row->values);
+
+	it->is_done = write_rows(it->relation, Statement::update, unchanged, &row, 1) > 0;
+}
+
+/* Another unique index in the way is a matter for whole rows, so that one is fetched then. */
 void
 update_partly(Replay *replay, const FoldedRow *row)
 {
-	TargetRelation *relation = replay->relation;
-	WriteRow it{row->values, row->key};
-	Bitmapset *unchanged = unchanged_columns(relation, row->values);
+	PartialUpdate it{replay->relation, row, false};
 
-	if (replay->catch_up->trust_unchanged && relation->has_key_index &&
-		write_rows(relation, Statement::update, unchanged, &it, 1) > 0)
+	if (replay->catch_up->trust_unchanged && it.relation->has_key_index)
+	{
+		ErrorData *error = base::run_in_subtransaction(try_update_partly, &it);
+
+		if (error != nullptr && !is_unique_conflict(error))
+			ReThrowError(error);
+		it.is_done &= error == nullptr;
+	}
+	if (it.is_done)
 		tell_written(replay, row->key);
 	else
 		refetch(replay, row->key);
@@ -222,14 +253,6 @@ write_over_set(void *argument)
 	}
 	(void) write_rows(it->relation, Statement::del, nullptr, it->rows, it->count);
 	(void) write_rows(it->relation, Statement::insert, nullptr, it->rows, it->count);
-}
-
-bool
-is_unique_conflict(const ErrorData *error)
-{
-	return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION ||
-		   error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION ||
-		   error->sqlerrcode == ERRCODE_CARDINALITY_VIOLATION;
 }
 
 } // namespace
