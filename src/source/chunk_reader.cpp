@@ -50,16 +50,23 @@ begin(Connection *connection, const char *snapshot)
 }
 
 /*
+ * The session that exported the snapshot keeps its lock until the last chunk.  Who wants the table for
+ * itself meanwhile (ALTER TABLE) waits for that session; a chunk that queued behind would wait for ever.
+ */
+constexpr char kGiveWay[] = "SET LOCAL lock_timeout = '1s'; ";
+
+/*
  * The lock is on whatever has the leaf's name; that it is the leaf is seen afterwards, by a row of
  * pg_class with its oid and that name, which nobody can change any more.
  */
 char *
 lock_sql(const ChunkRequest &request)
 {
-	return psprintf("SELECT FROM ONLY %s LIMIT 0; SELECT FROM ONLY %s LIMIT 0; "
+	return psprintf("%sSELECT FROM ONLY %s LIMIT 0; SELECT FROM ONLY %s LIMIT 0; "
 					"SELECT pg_relation_filenode(c.oid) FROM pg_class c "
 					"JOIN pg_namespace n ON n.oid = c.relnamespace "
 					"WHERE c.oid = %u AND c.relname = %s AND n.nspname = %s",
+					request.snapshot != nullptr ? kGiveWay : "",
 					quote_table(request.schema, request.name),
 					quote_table(request.leaf_schema, request.leaf_name), request.leaf,
 					quote_string(request.leaf_name), quote_string(request.leaf_schema));
@@ -87,6 +94,8 @@ lock_and_check(Connection *connection, const ChunkRequest &request)
 	/* One of the two names does not exist (any more): which one? */
 	if (has_state(result, "42P01") || has_state(result, "3F000"))
 		return leaf_exists(connection, request) ? ChunkCheck::republished : ChunkCheck::rewritten;
+	if (request.snapshot != nullptr && has_state(result, "55P03"))
+		return ChunkCheck::lock_wanted;
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		raise_remote_error(
 			connection, result,

@@ -40,6 +40,7 @@ enum class ChunkCheck
 	rewritten,	   /* other filenode or the leaf is gone */
 	republished,   /* other fingerprint, or not published any more */
 	snapshot_lost, /* the exported snapshot does not exist any more */
+	lock_wanted,   /* one snapshot: somebody waits to lock the table exclusively */
 };
 
 /* Begins the remote transaction, locks, checks, and starts the COPY. On anything but ready the remote transaction is ended. */
@@ -60,7 +61,8 @@ void abandon_chunk(Connection *connection);
 /*
  * One-snapshot tables: lock the table and its leaves ACCESS SHARE, then begin REPEATABLE READ, export.  The lock must
  * be older than the snapshot, or a rewrite in between empties the table for it without an error.  The
- * transaction stays open until close_connection()/release_snapshot.
+ * transaction stays open until close_connection()/release_snapshot.  The name is NULL when somebody else
+ * locks the table exclusively, or waits to: try again later.
  */
 struct ExportedSnapshot
 {

@@ -11,6 +11,7 @@
 #include "source/chunk_reader.hpp"
 
 #include "source/cancel.hpp"
+#include "source/remote_error.hpp"
 #include "source/result.hpp"
 
 namespace source
@@ -29,15 +30,23 @@ contains(const Leaves &leaves, Oid oid)
 	return false;
 }
 
-void
-lock_table(Connection *connection, const char *schema, const char *name)
+/* False when somebody else has it, or waits for it: whoever waits here could not release another snapshot. */
+bool
+try_lock_table(Connection *connection, const char *schema, const char *name)
 {
-	execute(connection, psprintf("SELECT FROM ONLY %s LIMIT 0", quote_table(schema, name)));
+	PGresult *result = try_query(
+		connection, psprintf("SELECT FROM ONLY %s LIMIT 0", quote_table(schema, name)));
+
+	if (strcmp(result_sqlstate(result), "55P03") == 0)
+		return false;
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		raise_remote_error(connection, result, psprintf("lock table \"%s.%s\"", schema, name));
+	return true;
 }
 
 /* A leaf may be attached while the others are being locked: look again until there is no new one. */
-void
-lock_leaves(Connection *connection, Oid table)
+bool
+try_lock_leaves(Connection *connection, Oid table)
 {
 	Leaves locked = {};
 	bool found_new;
@@ -51,11 +60,13 @@ lock_leaves(Connection *connection, Oid table)
 		{
 			if (contains(locked, leaves.leaves[i].oid))
 				continue;
-			lock_table(connection, leaves.leaves[i].schema, leaves.leaves[i].name);
+			if (!try_lock_table(connection, leaves.leaves[i].schema, leaves.leaves[i].name))
+				return false;
 			found_new = true;
 		}
 		locked = leaves;
 	} while (found_new);
+	return true;
 }
 
 } // namespace
@@ -67,8 +78,12 @@ export_snapshot(Connection *connection, Oid table, const char *schema, const cha
 
 	end_transaction(connection);
 	execute(connection, "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY");
-	lock_table(connection, schema, name);
-	lock_leaves(connection, table);
+	execute(connection, "SET LOCAL lock_timeout = '1s'");
+	if (!try_lock_table(connection, schema, name) || !try_lock_leaves(connection, table))
+	{
+		end_transaction(connection);
+		return exported;
+	}
 
 	PGresult *result =
 		query(connection, "SELECT pg_export_snapshot(), pg_current_snapshot()::text");

@@ -226,6 +226,8 @@ why_restart(source::ChunkCheck check)
 			return "The source publishes the table in another way.";
 		case source::ChunkCheck::snapshot_lost:
 			return "The snapshot of the copy was lost with its connection.";
+		case source::ChunkCheck::lock_wanted:
+			return "Somebody at the source waits to lock the table exclusively, and the copy gave way.";
 	}
 	return "";
 }

@@ -22,6 +22,7 @@ namespace
 
 constexpr int kMaxChunks = 20000;
 constexpr int64 kGateEveryMs = 50;
+constexpr char kLockedTable[] = "a lock of the table at the source";
 constexpr int kAdvisoryClass = 0x6c697665; /* "live" */
 
 bool
@@ -145,7 +146,8 @@ wants_whole_leaves(const Copier *copier, const state::SyncedTable *table)
 		   (table->mode == state::CopyMode::snapshot && !table->empty_at_start);
 }
 
-void
+/* False: the table is locked at the source. */
+bool
 plan_table(Copier *copier, const state::SyncedTable *table)
 {
 	const char *exported = nullptr;
@@ -160,6 +162,8 @@ plan_table(Copier *copier, const state::SyncedTable *table)
 			held->connection, table->source_oid, table->source_schema, table->source_name);
 
 		MemoryContextSwitchTo(old);
+		if (it.name == nullptr)
+			return false;
 		exported = it.name;
 		snapshot = it.snapshot;
 	}
@@ -170,6 +174,7 @@ plan_table(Copier *copier, const state::SyncedTable *table)
 	for (int i = 0; i < leaves.count; i++)
 		add_leaf(table, leaves.leaves[i], wants_whole_leaves(copier, table), &chunks);
 	state::record_plan(table->id, chunks, table->load_upserts, exported, snapshot);
+	return true;
 }
 
 /* The connection is opened before the local transaction, to be there however the transaction ends. */
@@ -192,6 +197,17 @@ open_snapshot_holder(Copier *copier, const state::SyncedTable *table)
 }
 
 void
+close_snapshot_holder(HeldSnapshot **link)
+{
+	HeldSnapshot *held = *link;
+
+	*link = held->next;
+	source::close_connection(held->connection);
+	MemoryContextDelete(held->context);
+}
+
+/* False: not yet, the table is locked at the source. */
+bool
 pass_gate(Copier *copier, const WaitingGate *gate)
 {
 	const char *name = nullptr;
@@ -214,7 +230,12 @@ pass_gate(Copier *copier, const WaitingGate *gate)
 			base::failpoint("gate_passed", name);
 			if (table->mode == state::CopyMode::snapshot)
 				open_snapshot_holder(copier, table);
-			plan_table(copier, table);
+			if (!plan_table(copier, table))
+			{
+				close_snapshot_holder(&copier->snapshots);
+				base::commit_transaction();
+				return false;
+			}
 			state::record_event(copier->config->name, name, "copy_started", nullptr);
 		}
 	}
@@ -224,6 +245,7 @@ pass_gate(Copier *copier, const WaitingGate *gate)
 	if (name != nullptr && gate->phase == state::Phase::gate)
 		base::failpoint("planned", name);
 	wake_connector();
+	return true;
 }
 
 } // namespace
@@ -256,7 +278,11 @@ poll_gates(Copier *copier)
 
 		MemoryContextSwitchTo(old);
 		if (passed)
-			pass_gate(copier, it);
+		{
+			passed = pass_gate(copier, it);
+			if (!passed)
+				it->gate.waiting_for = MemoryContextStrdup(it->context, kLockedTable);
+		}
 		if (passed || !OidIsValid(source_oid))
 		{
 			base::begin_transaction();
@@ -292,9 +318,7 @@ release_finished_snapshots(Copier *copier)
 			link = &held->next;
 			continue;
 		}
-		*link = held->next;
-		source::close_connection(held->connection);
-		MemoryContextDelete(held->context);
+		close_snapshot_holder(link);
 	}
 	base::commit_transaction();
 }
