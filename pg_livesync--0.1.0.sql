@@ -168,27 +168,27 @@ COMMENT ON FUNCTION livesync.alter_connector IS
 publications: used as soon as the stream has passed this moment; tables come and go accordingly. copy_workers: how many processes may copy at once.';
 
 CREATE FUNCTION livesync.pause_connector(name text)
-RETURNS void LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'livesync_pause_connector';
+RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_pause_connector';
 COMMENT ON FUNCTION livesync.pause_connector IS
 'Stop a connector; returns when nothing is applied any more. Position, finished chunks and slot are kept; the source keeps WAL until it is resumed.';
 
 CREATE FUNCTION livesync.resume_connector(name text)
-RETURNS void LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'livesync_resume_connector';
+RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_resume_connector';
 COMMENT ON FUNCTION livesync.resume_connector IS 'Let a paused connector go on where it was.';
 
 CREATE FUNCTION livesync.drop_connector(name text, force boolean = false)
-RETURNS void LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'livesync_drop_connector';
+RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_drop_connector';
 COMMENT ON FUNCTION livesync.drop_connector IS
 'Drop a paused connector; its slot and own publication at the source are removed by a worker after commit, the target tables stay.
 force: also when the source cannot be reached now; the removal is then tried again until it succeeds.';
 
 CREATE FUNCTION livesync.refresh_connector(name text)
-RETURNS void LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'livesync_refresh_connector';
+RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_refresh_connector';
 COMMENT ON FUNCTION livesync.refresh_connector IS
 'Read the publications of the source anew now; returns when that is done. They are looked at every livesync.poll_interval anyway.';
 
 CREATE FUNCTION livesync.retry_table(connector text, source_table text)
-RETURNS void LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'livesync_retry_table';
+RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_retry_table';
 COMMENT ON FUNCTION livesync.retry_table IS
 'Let a failed table go on where it stopped: its parked changes are applied, then it streams again. source_table: schema.table.';
 

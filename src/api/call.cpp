@@ -16,6 +16,15 @@ text_argument(FunctionCallInfo fcinfo, int number)
 	return PG_ARGISNULL(number) ? nullptr : text_to_cstring(PG_GETARG_TEXT_PP(number));
 }
 
+char *
+required_argument(FunctionCallInfo fcinfo, int number, const char *name)
+{
+	if (PG_ARGISNULL(number))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("argument \"%s\" must not be NULL", name)));
+	return text_to_cstring(PG_GETARG_TEXT_PP(number));
+}
+
 char **
 text_array_argument(FunctionCallInfo fcinfo, int number, const char *name, int *count)
 {
@@ -41,6 +50,32 @@ text_array_argument(FunctionCallInfo fcinfo, int number, const char *name, int *
 						errmsg("argument \"%s\" must not be empty", name),
 						errhint("Leave it out to mean every table.")));
 	return texts;
+}
+
+namespace
+{
+
+void
+hide_statement(void *)
+{
+	errhidestmt(true);
+}
+
+} // namespace
+
+void
+begin_hidden_statement(HiddenStatement *it)
+{
+	it->callback.callback = hide_statement;
+	it->callback.arg = nullptr;
+	it->callback.previous = error_context_stack;
+	error_context_stack = &it->callback;
+}
+
+void
+end_hidden_statement(const HiddenStatement *it)
+{
+	error_context_stack = it->callback.previous;
 }
 
 state::Connector *

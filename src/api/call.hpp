@@ -12,8 +12,22 @@ namespace api
 
 /* A text argument, or nullptr when it is NULL. */
 char *text_argument(FunctionCallInfo call, int number);
+/* ERROR when it is NULL; `name` is for the error. */
+char *required_argument(FunctionCallInfo call, int number, const char *name);
 /* A text[] argument without NULL elements, or nullptr when it is NULL; `name` is for the error. */
 char **text_array_argument(FunctionCallInfo call, int number, const char *name, int *count);
+
+/*
+ * For calls that carry a connection string: while this stands, an error does not put the statement,
+ * and with it a password, into the server's log.
+ */
+struct HiddenStatement
+{
+	ErrorContextCallback callback;
+};
+
+void begin_hidden_statement(HiddenStatement *it);
+void end_hidden_statement(const HiddenStatement *it);
 
 /* ERROR when there is none of that name. */
 state::Connector *find_connector(const char *name);

@@ -103,7 +103,9 @@ look_at_source(const state::Connector *config)
 
 	source::check_prerequisites(control, uses_own ? 0 : config->npublications,
 								uses_own ? nullptr : config->publications, true);
-	if (!uses_own)
+	if (uses_own)
+		source::check_wanted_tables(control, config->nwanted_tables, config->wanted_tables);
+	else
 	{
 		source::PublishedTables published = source::read_published_tables(
 			source::query(control, source::published_tables_sql(control, config->npublications,
@@ -155,7 +157,9 @@ livesync_create_connector(PG_FUNCTION_ARGS)
 	using namespace api;
 
 	state::Connector config{};
+	HiddenStatement hidden;
 
+	begin_hidden_statement(&hidden);
 	worker::require_preloaded();
 	config.name = text_argument(fcinfo, 0);
 	config.source = text_argument(fcinfo, 1);
@@ -193,6 +197,7 @@ livesync_create_connector(PG_FUNCTION_ARGS)
 		look_at_source(&config);
 	state::record_event(config.name, nullptr, "connector_created", nullptr);
 	worker::claim_place(config.id);
+	end_hidden_statement(&hidden);
 	PG_RETURN_VOID();
 }
 
@@ -201,11 +206,11 @@ livesync_alter_connector(PG_FUNCTION_ARGS)
 {
 	using namespace api;
 
+	HiddenStatement hidden;
+
+	begin_hidden_statement(&hidden);
 	worker::require_preloaded();
-	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("the name of a connector must be given")));
-	state::Connector *connector = find_connector(text_argument(fcinfo, 0));
+	state::Connector *connector = find_connector(required_argument(fcinfo, 0, "name"));
 	char *new_source = text_argument(fcinfo, 1);
 	int count;
 	char **publications = text_array_argument(fcinfo, 2, "publications", &count);
@@ -235,6 +240,7 @@ livesync_alter_connector(PG_FUNCTION_ARGS)
 	}
 	state::record_event(connector->name, nullptr, "connector_altered", nullptr);
 	worker::look_at_transaction_end(connector->id);
+	end_hidden_statement(&hidden);
 	PG_RETURN_VOID();
 }
 
@@ -242,7 +248,7 @@ PGDLLEXPORT Datum
 livesync_pause_connector(PG_FUNCTION_ARGS)
 {
 	worker::require_preloaded();
-	state::Connector *connector = api::find_connector(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	state::Connector *connector = api::find_connector(api::required_argument(fcinfo, 0, "name"));
 
 	run_alone("UPDATE livesync.connector SET enabled = false WHERE id = $1",
 			  {int_value(connector->id)});
@@ -256,7 +262,7 @@ PGDLLEXPORT Datum
 livesync_resume_connector(PG_FUNCTION_ARGS)
 {
 	worker::require_preloaded();
-	state::Connector *connector = api::find_connector(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	state::Connector *connector = api::find_connector(api::required_argument(fcinfo, 0, "name"));
 
 	run_alone(
 		"UPDATE livesync.connector SET enabled = true, last_error = NULL, hint = NULL WHERE id = $1",
@@ -271,8 +277,8 @@ PGDLLEXPORT Datum
 livesync_drop_connector(PG_FUNCTION_ARGS)
 {
 	worker::require_preloaded();
-	state::Connector *connector = api::find_connector(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	bool force = PG_GETARG_BOOL(1);
+	state::Connector *connector = api::find_connector(api::required_argument(fcinfo, 0, "name"));
+	bool force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 
 	if (connector->enabled)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
@@ -302,7 +308,7 @@ PGDLLEXPORT Datum
 livesync_refresh_connector(PG_FUNCTION_ARGS)
 {
 	worker::require_preloaded();
-	state::Connector *connector = api::find_connector(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	state::Connector *connector = api::find_connector(api::required_argument(fcinfo, 0, "name"));
 
 	if (!connector->enabled)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

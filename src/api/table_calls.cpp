@@ -48,8 +48,8 @@ PGDLLEXPORT Datum
 livesync_retry_table(PG_FUNCTION_ARGS)
 {
 	worker::require_preloaded();
-	state::Connector *connector = api::find_connector(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	char *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	state::Connector *connector = api::find_connector(api::required_argument(fcinfo, 0, "connector"));
+	char *name = api::required_argument(fcinfo, 1, "source_table");
 	state::SyncedTable *table = api::find_table(connector, name);
 
 	if (!state::leave_failed(table->id))

@@ -198,6 +198,34 @@ ensure_publication(Connection *control, const char *publication, int ntables,
 }
 
 void
+check_wanted_tables(Connection *control, int ntables, const char *const *tables)
+{
+	StringInfoData missing;
+
+	initStringInfo(&missing);
+	for (int i = 0; i < ntables; i++)
+	{
+		TableName table = parse_table_name(tables[i]);
+		const char *sql = table.every
+			? psprintf("SELECT FROM pg_namespace WHERE nspname = %s", quote_string(table.schema))
+			: psprintf("SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+					   "WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p') "
+					   "AND c.relpersistence = 'p'",
+					   quote_string(table.schema), quote_string(table.name));
+
+		if (PQntuples(query(control, sql)) == 0)
+			append_name(&missing, tables[i]);
+	}
+	if (missing.len > 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("tables do not exist at the source: %s", missing.data),
+						errdetail("Ordinary and partitioned tables that are neither temporary nor "
+								  "unlogged can be published."),
+						errhint("Write schema.table, or schema.* for all tables of a schema; upper "
+								"and lower case matter.")));
+}
+
+void
 drop_publication(Connection *control, const char *publication)
 {
 	execute(control, psprintf("DROP PUBLICATION IF EXISTS %s", quote_name(publication)));

@@ -45,6 +45,8 @@ void drop_slot(Connection *control, const char *slot_name);
  */
 void ensure_publication(Connection *control, const char *publication, int ntables,
 						const char *const *tables, bool may_exist);
+/* ERROR that names those of `tables` which are not there, or cannot be published. */
+void check_wanted_tables(Connection *control, int ntables, const char *const *tables);
 void drop_publication(Connection *control, const char *publication);
 
 } // namespace source
