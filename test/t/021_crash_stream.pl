@@ -80,7 +80,9 @@ sub applied
 
 sub flush_target
 {
-	$target->safe_psql('postgres', 'SET synchronous_commit = on; SELECT pg_current_xact_id()');
+	# a transaction that wrote nothing would not wait for its commit record to be flushed
+	$target->safe_psql('postgres',
+		"SET synchronous_commit = on; SELECT pg_logical_emit_message(true, 'livesync_test', '')");
 	return;
 }
 
