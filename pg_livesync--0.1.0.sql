@@ -312,9 +312,9 @@ SELECT c.name AS connector,
 	a.received_lsn,
 	least(a.applied_lsn, k.parked_lsn) AS applied_lsn,
 	a.source_lsn,
-	-- not known while nothing listens to the source
-	CASE WHEN a.pid IS NOT NULL THEN greatest(a.source_lsn - least(a.applied_lsn, k.parked_lsn), 0)::bigint END AS lag_bytes,
-	CASE WHEN a.pid IS NULL THEN NULL WHEN a.source_lsn <= least(a.applied_lsn, k.parked_lsn) THEN interval '0'
+	-- not known while nothing listens to the source; a worker that finds its connector paused runs for a moment too
+	CASE WHEN a.pid IS NOT NULL AND c.enabled THEN greatest(a.source_lsn - least(a.applied_lsn, k.parked_lsn), 0)::bigint END AS lag_bytes,
+	CASE WHEN a.pid IS NULL OR NOT c.enabled THEN NULL WHEN a.source_lsn <= least(a.applied_lsn, k.parked_lsn) THEN interval '0'
 		ELSE greatest(clock_timestamp() - a.applied_at, interval '0') END AS lag,
 	a.slot_retained_bytes,
 	coalesce(a.waiting_for, t.waiting_for) AS waiting_for
