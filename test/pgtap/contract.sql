@@ -1,0 +1,39 @@
+-- The contract with scripts: names, argument names, defaults and results of functions, columns of views in their order,
+-- who may use them.  Whoever must change a line here breaks somebody's script.
+SELECT no_plan();
+
+CREATE FUNCTION signature(wanted text) RETURNS text LANGUAGE sql AS $$
+	SELECT pg_get_function_arguments(p.oid) || ' → ' || pg_get_function_result(p.oid)
+	FROM pg_proc p WHERE p.proname = wanted AND p.pronamespace = 'livesync'::regnamespace
+$$;
+SELECT is(signature(name), expected, format('signature of %s()', name)) FROM (VALUES
+	('create_connector', 'name text, source text, publications text[] DEFAULT NULL::text[], tables text[] DEFAULT NULL::text[], '
+		'copy_data boolean DEFAULT true, copy_workers integer DEFAULT 4, create_tables boolean DEFAULT true, '
+		'target_schema text DEFAULT NULL::text, enabled boolean DEFAULT true → void'),
+	('alter_connector', 'name text, source text DEFAULT NULL::text, publications text[] DEFAULT NULL::text[], copy_workers integer DEFAULT NULL::integer → void'),
+	('pause_connector', 'name text → void'),
+	('resume_connector', 'name text → void'),
+	('drop_connector', 'name text, force boolean DEFAULT false → void'),
+	('refresh_connector', 'name text → void'),
+	('retry_table', 'connector text, source_table text → void'),
+	('wait_for_sync', 'connector text DEFAULT NULL::text, timeout interval DEFAULT NULL::interval → boolean'),
+	('wait_for_lsn', 'connector text, lsn pg_lsn DEFAULT NULL::pg_lsn, timeout interval DEFAULT NULL::interval → boolean')) v(name, expected);
+
+SELECT is((SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
+	WHERE attrelid = ('livesync.' || name)::regclass AND attnum > 0), expected, format('columns of the view %s', name)) FROM (VALUES
+	('connectors', 'name, status, source, publications, slot_name, copy_workers, enabled, created_at, last_error, hint'),
+	('tables', 'connector, source_table, target_table, state, percent, rows_copied, rows_expected, bytes_copied, bytes_expected, '
+		'rows_per_second, eta, chunks_done, chunks_total, spooled_changes, waiting_for, last_error, hint, updated_at'),
+	('progress', 'connector, status, bar, percent, tables_streaming, tables_total, tables_failed, received_lsn, applied_lsn, '
+		'source_lsn, lag_bytes, lag, slot_retained_bytes, waiting_for'),
+	('stats', 'connector, source_table, inserts, updates, deletes, truncates, insert_exists, update_missing, delete_missing, '
+		'batches, replayed_batches, errors'),
+	('events', 'at, connector, source_table, event, detail')) v(name, expected);
+
+SELECT ok(NOT has_function_privilege('pg_monitor', p.oid, 'EXECUTE'), format('%s() is not for everybody', p.proname))
+FROM pg_proc p WHERE p.pronamespace = 'livesync'::regnamespace
+	AND p.proname NOT IN ('connector_activity', 'copy_activity', 'table_waits', 'hide_secrets');
+SELECT ok(has_table_privilege('pg_monitor', c.oid, 'SELECT') = (c.relkind = 'v'), format('%s: pg_monitor reads views only', c.relname))
+FROM pg_class c WHERE c.relnamespace = 'livesync'::regnamespace AND c.relkind IN ('r', 'v');
+
+SELECT * FROM finish();
