@@ -101,6 +101,13 @@ look_at_source(const state::Connector *config)
 
 	bool uses_own = config->own_publication != nullptr;
 
+	if (source::is_this_database(control))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the source of connector \"%s\" is this very database", config->name),
+				 errdetail("Each change that is applied would be another change to apply."),
+				 errhint("Give the address and the database name of the source.")));
+
 	source::check_prerequisites(control, uses_own ? 0 : config->npublications,
 								uses_own ? nullptr : config->publications, true);
 	if (uses_own)

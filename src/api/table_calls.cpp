@@ -48,7 +48,8 @@ PGDLLEXPORT Datum
 livesync_retry_table(PG_FUNCTION_ARGS)
 {
 	worker::require_preloaded();
-	state::Connector *connector = api::find_connector(api::required_argument(fcinfo, 0, "connector"));
+	state::Connector *connector =
+		api::find_connector(api::required_argument(fcinfo, 0, "connector"));
 	char *name = api::required_argument(fcinfo, 1, "source_table");
 	state::SyncedTable *table = api::find_table(connector, name);
 

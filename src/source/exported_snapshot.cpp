@@ -34,8 +34,8 @@ contains(const Leaves &leaves, Oid oid)
 bool
 try_lock_table(Connection *connection, const char *schema, const char *name)
 {
-	PGresult *result = try_query(
-		connection, psprintf("SELECT FROM ONLY %s LIMIT 0", quote_table(schema, name)));
+	PGresult *result =
+		try_query(connection, psprintf("SELECT FROM ONLY %s LIMIT 0", quote_table(schema, name)));
 
 	if (strcmp(result_sqlstate(result), "55P03") == 0)
 		return false;

@@ -135,4 +135,18 @@ check_prerequisites(Connection *connection, int npublications, const char *const
 								quote_identifier(PQgetvalue(result, 0, kUser)))));
 }
 
+bool
+is_this_database(Connection *connection)
+{
+	/* a standby that was promoted has our system identifier too, but not our start time */
+	PGresult *result =
+		query(connection,
+			  "SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint, d.oid "
+			  "FROM pg_database d WHERE d.datname = current_database()");
+	int64 started = get_int64(result, 0, 0);
+	int64 epoch = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+
+	return started == PgStartTime + epoch && get_oid(result, 0, 1) == MyDatabaseId;
+}
+
 } // namespace source

@@ -19,4 +19,7 @@ namespace source
 void check_prerequisites(Connection *connection, int npublications, const char *const *publications,
 						 bool needs_slot);
 
+/* Is the far end this very database?  Its changes would come back as changes for ever. */
+bool is_this_database(Connection *connection);
+
 } // namespace source

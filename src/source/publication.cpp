@@ -206,12 +206,14 @@ check_wanted_tables(Connection *control, int ntables, const char *const *tables)
 	for (int i = 0; i < ntables; i++)
 	{
 		TableName table = parse_table_name(tables[i]);
-		const char *sql = table.every
-			? psprintf("SELECT FROM pg_namespace WHERE nspname = %s", quote_string(table.schema))
-			: psprintf("SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-					   "WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p') "
-					   "AND c.relpersistence = 'p'",
-					   quote_string(table.schema), quote_string(table.name));
+		const char *sql =
+			table.every
+				? psprintf("SELECT FROM pg_namespace WHERE nspname = %s",
+						   quote_string(table.schema))
+				: psprintf("SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+						   "WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p') "
+						   "AND c.relpersistence = 'p'",
+						   quote_string(table.schema), quote_string(table.name));
 
 		if (PQntuples(query(control, sql)) == 0)
 			append_name(&missing, tables[i]);

@@ -1,8 +1,8 @@
 /*
  * state/stats.hpp
  *
- * Counters of what was applied to each table, written in the transaction that applied it, so they
- * are exact after a crash too.
+ * Counters of what was applied to each table.  They are written with a commit every half second and when the stream is idle,
+ * so a crash may lose the counts of the last moment, never rows.
  */
 #pragma once
 
