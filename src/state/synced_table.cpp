@@ -303,7 +303,7 @@ start_copying(int64 id, bool target_is_empty)
 		"UPDATE livesync.synced_table SET state = 'copying', phase = 'gate', "
 		"generation = generation + 1, empty_at_start = $2, load_upserts = NOT $2, "
 		"chunks_total = 0, exported = NULL, snapshot = NULL, end_lsn = NULL, parked_lsn = NULL, "
-		"failed_from = NULL, last_error = NULL, hint = NULL, error_lsn = NULL, "
+		"failed_from = NULL, "
 		"updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
 		{bigint_value(id), bool_value(target_is_empty)});
 }
@@ -329,6 +329,7 @@ record_plan(int64 id, int chunks, bool use_upserts, const char *exported, const 
 {
 	run_alone("UPDATE livesync.synced_table SET phase = 'load', chunks_total = $2, "
 			  "load_upserts = $3, exported = $4, snapshot = $5, "
+			  "last_error = NULL, hint = NULL, error_lsn = NULL, "
 			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
 			  {bigint_value(id), int_value(chunks), bool_value(use_upserts), text_value(exported),
 			   text_value(snapshot)});
@@ -376,10 +377,11 @@ set_failed(int64 id, const char *error, const char *hint, XLogRecPtr lsn)
 bool
 leave_failed(int64 id)
 {
+	/* what was wrong stays to be read until it is known to be mended */
 	return run_alone("UPDATE livesync.synced_table SET state = CASE failed_from "
 					 "WHEN 'streaming' THEN 'catching_up' ELSE failed_from END, "
 					 "end_lsn = CASE failed_from WHEN 'streaming' THEN NULL ELSE end_lsn END, "
-					 "failed_from = NULL, last_error = NULL, hint = NULL, error_lsn = NULL, "
+					 "failed_from = NULL, "
 					 "updated_at = pg_catalog.clock_timestamp() WHERE id = $1 AND state = 'failed'",
 					 {bigint_value(id)}) == 1;
 }
