@@ -10,6 +10,7 @@
 #include "source/slot.hpp"
 #include "state/cleanup.hpp"
 #include "state/event.hpp"
+#include "target/origin.hpp"
 #include "worker/listing.hpp"
 #include "worker/registry.hpp"
 
@@ -144,6 +145,55 @@ is_refresh_done(void *context)
 	const uint32 *request = (const uint32 *) context;
 
 	return worker::is_refreshed((int) request[0], request[1]);
+}
+
+/*
+ * The row came with a copy of the database: the slot and the publication belong to the original.  Only
+ * the database that made the slot has its origin.
+ */
+bool
+is_copy(const state::Connector *connector)
+{
+	wire::Lsn position;
+
+	return connector->slot_lsn != InvalidXLogRecPtr &&
+		   !target::read_origin(state::origin_name(connector->id), &position);
+}
+
+void
+drop_copy(const state::Connector *connector)
+{
+	worker::hold_connector(connector->id);
+	run_alone("DELETE FROM livesync.connector WHERE id = $1", {int_value(connector->id)});
+	state::record_event(connector->name, nullptr, "connector_dropped", nullptr);
+	ereport(WARNING,
+			(errmsg("replication slot \"%s\" was left at the source", connector->slot_name),
+			 errdetail("The replication origin of the connector does not exist, so this is a copy of "
+					   "the database that made the slot."),
+			 errhint("If the original does not exist any more, drop the slot%s at the source.",
+					 connector->own_publication != nullptr ? " and the publication" : "")));
+}
+
+void
+drop_original(const state::Connector *connector, bool force)
+{
+	if (!force && connector->slot_lsn != InvalidXLogRecPtr)
+		/* raises what is wrong when the source cannot be reached */
+		source::close_connection(source::open_connection(connector->source, connector->slot_name,
+														 source::Purpose::control));
+	worker::hold_connector(connector->id);
+
+	state::Cleanup cleanup{};
+
+	cleanup.connector = connector->name;
+	cleanup.source = connector->source;
+	cleanup.slot_name = connector->slot_name;
+	cleanup.publication = connector->own_publication;
+	cleanup.origin = state::origin_name(connector->id);
+	state::add_cleanup(cleanup);
+	run_alone("DELETE FROM livesync.connector WHERE id = $1", {int_value(connector->id)});
+	state::record_event(connector->name, nullptr, "connector_dropped", nullptr);
+	worker::look_at_transaction_end(worker::kSweeper);
 }
 
 } // namespace
@@ -291,23 +341,10 @@ livesync_drop_connector(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
 						errmsg("connector \"%s\" is not paused", connector->name),
 						errhint("Call livesync.pause_connector() first.")));
-	if (!force && connector->slot_lsn != InvalidXLogRecPtr)
-		/* raises what is wrong when the source cannot be reached */
-		source::close_connection(source::open_connection(connector->source, connector->slot_name,
-														 source::Purpose::control));
-	worker::hold_connector(connector->id);
-
-	state::Cleanup cleanup{};
-
-	cleanup.connector = connector->name;
-	cleanup.source = connector->source;
-	cleanup.slot_name = connector->slot_name;
-	cleanup.publication = connector->own_publication;
-	cleanup.origin = state::origin_name(connector->id);
-	state::add_cleanup(cleanup);
-	run_alone("DELETE FROM livesync.connector WHERE id = $1", {int_value(connector->id)});
-	state::record_event(connector->name, nullptr, "connector_dropped", nullptr);
-	worker::look_at_transaction_end(worker::kSweeper);
+	if (api::is_copy(connector))
+		api::drop_copy(connector);
+	else
+		api::drop_original(connector, force);
 	PG_RETURN_VOID();
 }
 
