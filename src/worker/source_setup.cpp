@@ -174,6 +174,11 @@ ensure_source(ConnectorWorker *worker)
 	state::Connector *config = worker->config;
 	bool is_new = config->slot_lsn == wire::kInvalidLsn;
 
+	/* before anything is made there */
+	source::SystemIdentity system = source::identify_system(worker->stream_connection);
+
+	check_same_system(worker, system);
+
 	bool uses_own = config->own_publication != nullptr &&
 					strcmp(config->own_publication, config->publications[0]) == 0;
 
@@ -186,10 +191,10 @@ ensure_source(ConnectorWorker *worker)
 		make_slot(worker);
 	in_transaction(read_position, worker);
 
-	source::SystemIdentity system = source::identify_system(worker->stream_connection);
+	/* creating a slot may have taken long */
+	system = source::identify_system(worker->stream_connection);
 	source::SlotState slot = source::read_slot(worker->control, config->slot_name);
 
-	check_same_system(worker, system);
 	check_timeline(worker, system, worker->origin);
 	check_positions(worker, system, slot, worker->origin);
 	in_transaction(record_identity, worker);
