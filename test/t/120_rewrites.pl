@@ -103,6 +103,8 @@ failpoint($target, 'gate_passed/public.full_before=wait');
 connector('full_before');
 failpoint_reached($target, 'postgres', 'gate_passed');
 $source->safe_psql('postgres', 'UPDATE full_before SET n = n + 1 WHERE id < 10');
+wait_caught_up($source, $target, 'c_full_before');
+pass('the stream goes on while a plan is being made');
 $s->query_safe('BEGIN; ALTER TABLE full_before ALTER n TYPE bigint');
 clear_failpoints($target);
 poll($source, 'postgres', sprintf($waits_for_lock, 'full_before'));
