@@ -19,13 +19,29 @@ struct WrittenRows
 	size_t size; /* a power of two */
 };
 
+void
+add_to_hash(uint64 *hash, const void *bytes, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		*hash = (*hash ^ ((const unsigned char *) bytes)[i]) * 0x100000001b3ULL;
+}
+
+/* Of a row as it is after the change: what an update left alone is in its old row. */
 uint64
-hash_of(const wire::Tuple &tuple)
+hash_of(const TargetRelation *relation, const wire::Value *values, const wire::Value *old_values)
 {
 	uint64 hash = 0xcbf29ce484222325ULL;
 
-	for (uint32 i = 0; i < tuple.size; i++)
-		hash = (hash ^ (unsigned char) tuple.body[i]) * 0x100000001b3ULL;
+	for (int i = 0; i < relation->ncolumns; i++)
+	{
+		const wire::Value &value =
+			values[i].kind == wire::ValueKind::unchanged ? old_values[i] : values[i];
+		uint64 size = value.bytes.size();
+
+		add_to_hash(&hash, &value.kind, sizeof(value.kind));
+		add_to_hash(&hash, &size, sizeof(size));
+		add_to_hash(&hash, value.bytes.data(), value.bytes.size());
+	}
 	return hash | 1;
 }
 
@@ -100,14 +116,15 @@ make_written_rows(size_t changes)
 }
 
 bool
-continues(const KeylessRun &run, const PendingChange *change, const Bitmapset *unchanged)
+continues(const TargetRelation *relation, const KeylessRun &run, wire::MessageKind kind,
+		  const WriteRow &row, const Bitmapset *unchanged)
 {
 	if (run.count == 0)
 		return true;
-	if (run.kind != change->kind || !bms_equal(run.unchanged, unchanged))
+	if (run.kind != kind || !bms_equal(run.unchanged, unchanged))
 		return false;
-	return change->kind != wire::MessageKind::update ||
-		   !has_row(run.written, hash_of(change->old_tuple));
+	return kind != wire::MessageKind::update ||
+		   !has_row(run.written, hash_of(relation, row.find, row.find));
 }
 
 } // namespace
@@ -127,18 +144,18 @@ apply_keyless(TargetRelation *relation, const PendingChange *first, ApplyCounts 
 	for (const PendingChange *it = first; it != nullptr; it = it->next)
 	{
 		bool is_delete = it->kind == wire::MessageKind::del;
-		wire::Value *values = is_delete ? nullptr : values_of(it->new_tuple);
-		Bitmapset *unchanged = is_delete ? nullptr : unchanged_columns(relation, values);
+		bool is_insert = it->kind == wire::MessageKind::insert;
+		WriteRow row{is_delete ? nullptr : values_of(it->new_tuple),
+					 is_insert ? nullptr : find_values_of(relation, it, nullptr)};
+		Bitmapset *unchanged = is_delete ? nullptr : unchanged_columns(relation, row.values);
 
-		if (!continues(run, it, unchanged))
+		if (!continues(relation, run, it->kind, row, unchanged))
 			write_run(relation, &run, counts);
 		run.kind = it->kind;
 		run.unchanged = unchanged;
-		run.rows[run.count++] = WriteRow{values, it->kind == wire::MessageKind::insert
-													 ? nullptr
-													 : find_values_of(relation, it, nullptr)};
+		run.rows[run.count++] = row;
 		if (it->kind == wire::MessageKind::update)
-			note_row(&run.written, hash_of(it->new_tuple));
+			note_row(&run.written, hash_of(relation, row.values, row.find));
 	}
 	write_run(relation, &run, counts);
 }
