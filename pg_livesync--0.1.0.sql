@@ -147,6 +147,27 @@ CREATE TABLE livesync.event (
 );
 
 /*
+ * Before there is a connector.
+ */
+
+CREATE FUNCTION livesync.check_source(
+	source text, publications text[] = NULL, tables text[] = NULL,
+	OUT "check" text, OUT object text, OUT status text, OUT detail text, OUT hint text)
+RETURNS SETOF record LANGUAGE C VOLATILE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'livesync_check_source';
+COMMENT ON FUNCTION livesync.check_source IS
+'Look at everything that a connector to this source would need: a row for each thing, status ok, warning or error, and what to do about it. Nothing is changed.
+source, publications, tables: as for create_connector. A source that cannot be reached is a row, too.';
+
+CREATE FUNCTION livesync.source_tables(
+	source text,
+	OUT source_table text, OUT kind text, OUT bytes bigint, OUT estimated_rows bigint, OUT replica_identity text,
+	OUT key_columns text[], OUT publications text[], OUT suggested_time_column text, OUT problems text[])
+RETURNS SETOF record LANGUAGE C VOLATILE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'livesync_source_tables';
+COMMENT ON FUNCTION livesync.source_tables IS
+'The tables of a source that could be synced, with their size (without indexes), key and what stands in the way. estimated_rows: null when never analyzed.
+suggested_time_column: the NOT NULL time column to make a hypertable by: one of the key, else one that an index begins with, else by type and name.';
+
+/*
  * A connector's life.
  */
 

@@ -59,8 +59,17 @@ copy_error(const ErrorData *error)
 	return copy;
 }
 
+namespace
+{
+
+bool
+ends_session(int sqlstate)
+{
+	return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_OPERATOR_INTERVENTION;
+}
+
 ErrorData *
-run_in_subtransaction(void (*function)(void *argument), void *argument)
+run(void (*function)(void *argument), void *argument, bool (*is_raised)(int sqlstate))
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -77,7 +86,7 @@ run_in_subtransaction(void (*function)(void *argument), void *argument)
 	{
 		MemoryContextSwitchTo(caller);
 		error = CopyErrorData();
-		if (is_passing_error(error->sqlerrcode))
+		if (is_raised(error->sqlerrcode))
 			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
@@ -86,6 +95,20 @@ run_in_subtransaction(void (*function)(void *argument), void *argument)
 	MemoryContextSwitchTo(caller);
 	CurrentResourceOwner = owner;
 	return error;
+}
+
+} // namespace
+
+ErrorData *
+run_in_subtransaction(void (*function)(void *argument), void *argument)
+{
+	return run(function, argument, is_passing_error);
+}
+
+ErrorData *
+catch_errors(void (*function)(void *argument), void *argument)
+{
+	return run(function, argument, ends_session);
 }
 
 } // namespace base

@@ -18,6 +18,12 @@ namespace base
  */
 ErrorData *run_in_subtransaction(void (*function)(void *argument), void *argument);
 
+/*
+ * The same, but errors that pass are handed over as well, for those who only report: all but the
+ * ones by which this session itself is told to stop.
+ */
+ErrorData *catch_errors(void (*function)(void *argument), void *argument);
+
 /* An error copied to the current memory context. */
 ErrorData *copy_error(const ErrorData *error);
 

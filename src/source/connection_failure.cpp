@@ -95,7 +95,7 @@ raise_connect_failure(const ConnectFailure &failure)
 [[noreturn]] void
 raise_pooler()
 {
-	ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE),
+	ereport(ERROR, (errcode(ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION),
 					errmsg("the connection to the source goes through a connection pooler"),
 					errhint("%s", kPoolerHint)));
 }

@@ -22,6 +22,7 @@ struct ConnectFailure
 /* timeout_s: 0 unless it passed. */
 void note_failure(ConnectFailure *failure, PGconn *raw, int timeout_s);
 [[noreturn]] void raise_connect_failure(const ConnectFailure &failure);
+/* Under an SQLSTATE of its own, so that livesync.check_source() can tell it from all others. */
 [[noreturn]] void raise_pooler();
 
 } // namespace source

@@ -1,0 +1,37 @@
+/*
+ * api/check.hpp
+ *
+ * The target's side of livesync.check_source(): this server, and the tables that are here already.
+ *
+ * In: what the source says.  Out: more rows of the same list.  The source's side is in
+ * source/check.hpp; the two meet in check_source.cpp.
+ */
+#pragma once
+
+#include "source/catalog.hpp"
+#include "source/check.hpp"
+
+namespace api
+{
+
+/* Free worker processes, connectors, origins; that it may write. */
+void check_target_server(source::CheckList *list);
+
+/*
+ * The table that the changes would go to, of the same name: missing, so that it is created, if its
+ * types are here; or there, and how it differs.
+ */
+struct TargetQuestion
+{
+	source::Connection *connection;
+	const char *schema;
+	const char *name;
+	source::SourceColumns columns; /* of the source table */
+	int npublished;				   /* those that are published; 0: all but generated ones */
+	char **published;
+	int nkeys;
+	char **keys;
+};
+void check_target_table(source::CheckList *list, const TargetQuestion &question);
+
+} // namespace api

@@ -1,0 +1,336 @@
+/*
+ * api/check_target.cpp
+ *
+ * See check.hpp.  Only the catalogs are read, and whether a table has rows.
+ *
+ * The caller's search_path is that of the function, so a type is written with its schema unless it
+ * is built in, as the source's session writes it too: equal texts are equal types.
+ */
+#include "api/check.hpp"
+
+#include "base/settings.hpp"
+#include "base/sql.hpp"
+#include "target/relation.hpp"
+
+using namespace base;
+using source::Check;
+using source::CheckList;
+using source::CheckStatus;
+
+namespace api
+{
+namespace
+{
+
+constexpr int kDefaultProcesses = 5; /* a connector worker and the default of four copy workers */
+
+bool
+is_published(const TargetQuestion &question, const source::SourceColumn &column)
+{
+	if (question.npublished == 0)
+		return column.generated == '\0';
+	for (int i = 0; i < question.npublished; i++)
+		if (strcmp(question.published[i], column.name) == 0)
+			return true;
+	return false;
+}
+
+/* A comma-separated list that grows. */
+void
+append(StringInfo list, const char *text_form)
+{
+	appendStringInfo(list, "%s%s", list->len > 0 ? ", " : "", text_form);
+}
+
+const char *
+missing_type_hint(const TargetQuestion &question, Oid type)
+{
+	char *extension = source::read_type_extension(question.connection, type);
+
+	if (extension == nullptr)
+		return "Create the type here, or create the table with another type that accepts the same "
+			   "text.";
+	bool is_available = run_alone("SELECT FROM pg_available_extensions WHERE name = $1",
+								  {text_value(extension)}) > 0;
+
+	return psprintf("%sRun here: CREATE EXTENSION %s; so that the type is in the same schema.",
+					is_available ? "" : "Install the extension's package on this server.  ",
+					quote_identifier(extension));
+}
+
+bool
+is_type_here(const char *name)
+{
+	begin_sql();
+	(void) run_sql("SELECT to_regtype($1) IS NOT NULL",
+				   {text_value(pnstrdup(name, strcspn(name, "(")))});
+	bool found = get_bool(0, 1);
+
+	end_sql();
+	return found;
+}
+
+/* Those that the new table would need; a built-in type is missing only in an older server. */
+void
+check_types(CheckList *list, const TargetQuestion &question, const char *label)
+{
+	bool all_here = true;
+
+	for (int i = 0; i < question.columns.count; i++)
+	{
+		const source::SourceColumn &column = question.columns.columns[i];
+
+		if (!is_published(question, column) || column.type_is_builtin || is_type_here(column.type))
+			continue;
+		all_here = false;
+		source::add_check(list, Check{"type", label, CheckStatus::error,
+									  psprintf("column \"%s\" has the type %s, which does not "
+											   "exist here",
+											   column.name, column.type),
+									  missing_type_hint(question, column.type_oid)});
+	}
+	if (all_here)
+		source::add_check(list, Check{"target table", label, CheckStatus::ok,
+									  "it does not exist here and will be created", nullptr});
+}
+
+struct Differences
+{
+	StringInfoData missing; /* no place for the column's values */
+	StringInfoData types;
+	StringInfoData stricter; /* NOT NULL here only */
+	StringInfoData required; /* columns of this side that the source does not fill */
+};
+
+/* Columns of the last statement: name, type, NOT NULL, generated, filled by itself. */
+int
+find_column(const SqlScope &scope, uint64 rows, const char *name)
+{
+	for (uint64 row = 0; row < rows; row++)
+		if (strcmp(get_text(scope, row, 1), name) == 0)
+			return (int) row;
+	return -1;
+}
+
+void
+compare_column(Differences *it, const SqlScope &scope, uint64 rows,
+			   const source::SourceColumn &column)
+{
+	int row = find_column(scope, rows, column.name);
+
+	if (row < 0 || get_bool((uint64) row, 4))
+		return append(&it->missing, column.name);
+	char *type = get_text(scope, (uint64) row, 2);
+
+	if (strcmp(type, column.type) != 0)
+		append(&it->types, psprintf("%s (%s, here %s)", column.name, column.type, type));
+	if (get_bool((uint64) row, 3) && !column.not_null)
+		append(&it->stricter, column.name);
+}
+
+void
+find_required(Differences *it, const SqlScope &scope, uint64 rows, const TargetQuestion &question)
+{
+	for (uint64 row = 0; row < rows; row++)
+	{
+		char *name = get_text(scope, row, 1);
+		bool is_filled = get_bool(row, 4) || get_bool(row, 5) || !get_bool(row, 3);
+
+		for (int i = 0; !is_filled && i < question.columns.count; i++)
+			is_filled = is_published(question, question.columns.columns[i]) &&
+						strcmp(question.columns.columns[i].name, name) == 0;
+		if (!is_filled)
+			append(&it->required, name);
+	}
+}
+
+Differences
+compare_columns(Oid relid, const TargetQuestion &question)
+{
+	Differences it;
+
+	initStringInfo(&it.missing);
+	initStringInfo(&it.types);
+	initStringInfo(&it.stricter);
+	initStringInfo(&it.required);
+	SqlScope scope = begin_sql();
+	uint64 rows = run_sql("SELECT attname::text, format_type(atttypid, atttypmod), attnotnull, "
+						  "attgenerated <> '', atthasdef OR attidentity <> '' "
+						  "FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 "
+						  "AND NOT attisdropped ORDER BY attnum",
+						  {oid_value(relid)});
+
+	MemoryContext old = MemoryContextSwitchTo(scope.caller);
+
+	for (int i = 0; i < question.columns.count; i++)
+		if (is_published(question, question.columns.columns[i]))
+			compare_column(&it, scope, rows, question.columns.columns[i]);
+	find_required(&it, scope, rows, question);
+	MemoryContextSwitchTo(old);
+	end_sql();
+	return it;
+}
+
+/* The writer's own rule: see target/relation.hpp. */
+bool
+has_key_index(Oid relid, int nkeys, char **keys)
+{
+	return run_alone(
+			   "SELECT FROM pg_index i WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid "
+			   "AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL AND $2 = "
+			   "(SELECT array_agg(a.attname::text ORDER BY a.attname::text COLLATE \"C\") "
+			   "FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(number, place) "
+			   "JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = k.number "
+			   "WHERE k.place <= i.indnkeyatts)",
+			   {oid_value(relid), text_array_value(nkeys, keys)}) > 0;
+}
+
+int
+compare_names(const void *left, const void *right)
+{
+	return strcmp(*(char *const *) left, *(char *const *) right);
+}
+
+bool
+report(CheckList *list, const char *label, CheckStatus status, const StringInfoData &names,
+	   const char *what, const char *hint)
+{
+	if (names.len == 0)
+		return false;
+	source::add_check(
+		list, Check{"target table", label, status, psprintf("%s: %s", what, names.data), hint});
+	return true;
+}
+
+/* Whether there was something to say. */
+bool
+check_columns(CheckList *list, Oid relid, const TargetQuestion &question, const char *label)
+{
+	Differences it = compare_columns(relid, question);
+	bool any = report(list, label, CheckStatus::error, it.missing, "columns that it lacks here",
+					  "Add them with ALTER TABLE, as columns that are not generated.");
+
+	any |= report(list, label, CheckStatus::error, it.required,
+				  "columns here that the source does not fill are NOT NULL and have no default",
+				  "Give them a default or drop NOT NULL.");
+	any |=
+		report(list, label, CheckStatus::warning, it.types, "columns of another type here",
+			   "Values go through their text form: the type here must accept every one of them.");
+	any |= report(list, label, CheckStatus::warning, it.stricter, "columns that are NOT NULL here",
+				  "A NULL from the source stops the table: drop NOT NULL, or make sure that there "
+				  "is none.");
+	return any;
+}
+
+bool
+check_rows(CheckList *list, Oid relid, const TargetQuestion &question, const char *label)
+{
+	char **keys = (char **) palloc(sizeof(char *) * (question.nkeys + 1));
+	bool is_empty = target::is_empty(question.schema, question.name);
+	bool has_index = false;
+
+	for (int i = 0; i < question.nkeys; i++)
+		keys[i] = question.keys[i];
+	qsort(keys, (size_t) question.nkeys, sizeof(char *), compare_names);
+	has_index = question.nkeys > 0 && has_key_index(relid, question.nkeys, keys);
+
+	if (!is_empty)
+		source::add_check(
+			list,
+			Check{"target table", label, has_index ? CheckStatus::warning : CheckStatus::error,
+				  "it holds rows",
+				  has_index ? "Rows with keys of the source are overwritten, others stay; empty it "
+							  "for an exact copy."
+							: "Empty it: without a unique index on the key, rows that are there "
+							  "cannot be told from copied ones."});
+	else if (question.nkeys > 0 && !has_index)
+		source::add_check(
+			list, Check{"target table", label, CheckStatus::warning,
+						"it has no unique index, not deferrable, on exactly the columns of the key",
+						"Create one: without it each change searches the whole table."});
+	return !is_empty || (question.nkeys > 0 && !has_index);
+}
+
+} // namespace
+
+void
+check_target_table(CheckList *list, const TargetQuestion &question)
+{
+	char *label = psprintf("%s.%s", question.schema, question.name);
+	Oid schema = get_namespace_oid(question.schema, true);
+	Oid relid = OidIsValid(schema) ? get_relname_relid(question.name, schema) : InvalidOid;
+
+	if (!OidIsValid(relid))
+		return check_types(list, question, label);
+	char kind = get_rel_relkind(relid);
+
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+		return source::add_check(list, Check{"target table", label, CheckStatus::error,
+											 "what has this name here is not a table",
+											 "Rename it, or give the connector a target_schema."});
+	bool differs = check_columns(list, relid, question, label);
+
+	differs |= check_rows(list, relid, question, label);
+	if (!differs)
+		source::add_check(list, Check{"target table", label, CheckStatus::ok,
+									  "it exists here, is empty and fits", nullptr});
+}
+
+void
+check_target_server(CheckList *list)
+{
+	SqlScope scope = begin_sql();
+
+	(void) run_sql(
+		"SELECT current_setting('max_worker_processes')::int, "
+		"(SELECT count(*)::int FROM pg_stat_activity WHERE backend_type NOT IN ('client backend', "
+		"'autovacuum launcher', 'autovacuum worker', 'background writer', 'checkpointer', "
+		"'archiver', 'startup', 'walreceiver', 'walsender', 'walwriter', 'walsummarizer', "
+		"'slotsync worker', 'io worker')), "
+		"coalesce(current_setting('max_active_replication_origins', true), "
+		"current_setting('max_replication_slots'))::int, "
+		"(SELECT count(*)::int FROM pg_replication_origin_status), "
+		"(SELECT count(*)::int FROM livesync.connector), "
+		"CASE WHEN current_setting('max_active_replication_origins', true) IS NULL "
+		"THEN 'max_replication_slots' ELSE 'max_active_replication_origins' END, "
+		"pg_is_in_recovery()");
+	int most = get_int(0, 1);
+	int free_processes = most - get_int(0, 2);
+	int most_origins = get_int(0, 3);
+	int free_origins = most_origins - get_int(0, 4);
+	int connectors = get_int(0, 5);
+	char *origin_setting = get_text(scope, 0, 6);
+	bool standby = get_bool(0, 7);
+
+	end_sql();
+	if (standby)
+		source::add_check(list, Check{"target primary", "target", CheckStatus::error,
+									  "this server is a standby", "Work at its primary."});
+	source::add_check(
+		list, Check{"worker processes", "target",
+					free_processes >= kDefaultProcesses ? CheckStatus::ok
+					: free_processes >= 2				? CheckStatus::warning
+														: CheckStatus::error,
+					psprintf("%d free of max_worker_processes = %d", Max(free_processes, 0), most),
+					free_processes >= kDefaultProcesses
+						? nullptr
+						: "Raise max_worker_processes here and restart: a connector needs 1, and 1 "
+						  "for each of its copy_workers (4 unless given)."});
+	source::add_check(
+		list,
+		Check{"origins", "target", free_origins > 0 ? CheckStatus::ok : CheckStatus::error,
+			  psprintf("%d free of %s = %d", Max(free_origins, 0), origin_setting, most_origins),
+			  free_origins > 0
+				  ? nullptr
+				  : psprintf("Raise %s here and restart: a connector needs 1.", origin_setting)});
+	source::add_check(
+		list, Check{"connectors", "target",
+					connectors < settings::max_connectors ? CheckStatus::ok : CheckStatus::error,
+					psprintf("%d in this database, livesync.max_connectors = %d in all", connectors,
+							 settings::max_connectors),
+					connectors < settings::max_connectors
+						? nullptr
+						: "Raise livesync.max_connectors here and restart."});
+}
+
+} // namespace api
