@@ -55,7 +55,7 @@ our @EXPORT = qw(
   pair source_node target_node conninfo create_connector
   poll wait_sync wait_caught_up wait_state source_lsn
   failpoint failpoint_reached clear_failpoints worker_pid
-  kill_process cut_connections start_pgbench stop_pgbench run_pgbench
+  kill_process flush_wal cut_connections start_pgbench stop_pgbench run_pgbench
   same_tables check_logs quote_literal
   session start_query finish_query wait_event wait_text
 );
@@ -546,6 +546,24 @@ sub kill_process
 	kill('KILL', $pid) == 1 or croak "there is no process $pid";
 	$node->wait_for_log(qr/database system is ready to accept connections/, $offset);
 	return poll($node, 'postgres', 'SELECT true');
+}
+
+=pod
+
+=item flush_wal($node)
+
+Flushes the WAL of everything that has committed, so that a crash keeps it: the workers commit
+asynchronously.
+
+=cut
+
+sub flush_wal
+{
+	my ($node) = @_;
+	# A transaction that wrote nothing would not wait for its commit record to be flushed.
+	$node->safe_psql('postgres',
+		"SET synchronous_commit = on; SELECT pg_logical_emit_message(true, 'livesync_test', '')");
+	return;
 }
 
 =pod

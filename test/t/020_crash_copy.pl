@@ -44,7 +44,7 @@ sub finish_some
 	hold_at('chunk_committed');
 	hold_at($next);
 	# Chunks are committed asynchronously; what is not flushed may be lost, and is then not finished.
-	$target->safe_psql('postgres', 'SET synchronous_commit = on; SELECT pg_current_xact_id()');
+	flush_wal($target);
 	return;
 }
 

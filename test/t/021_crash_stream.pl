@@ -78,14 +78,6 @@ sub applied
 	return $target->safe_psql('postgres', 'SELECT count(DISTINCT tx) FROM keyless');
 }
 
-sub flush_target
-{
-	# a transaction that wrote nothing would not wait for its commit record to be flushed
-	$target->safe_psql('postgres',
-		"SET synchronous_commit = on; SELECT pg_logical_emit_message(true, 'livesync_test', '')");
-	return;
-}
-
 # The table "parked" stays in the copy all the time: its only chunk is held.
 my $copy = 'chunk_loaded/public.parked=wait';
 
@@ -144,7 +136,7 @@ for (
 
 	# What has committed and is flushed must still be there; a target that loses more loses its position with it.
 	my $kept = applied();
-	flush_target() if $name =~ /^kill/;
+	flush_wal($target) if $name =~ /^kill/;
 	$crash{$name}->();
 	cmp_ok(applied(), '>=', $kept, "$name at $place: what was committed is there") if $name =~ /^kill/;
 	is_whole("$name at $place");
