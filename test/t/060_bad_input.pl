@@ -227,6 +227,15 @@ like($target->safe_psql('postgres', 'SELECT source FROM livesync.connectors'), q
 
 $source->safe_psql('postgres', "ALTER ROLE sam PASSWORD '$secret'");
 poll($target, 'postgres', 'SELECT status FROM livesync.connectors', 'streaming');
+
+# The way to keep a password out of calls and of our tables.
+my $passfile = PostgreSQL::Test::Utils::tempdir() . '/passfile';
+PostgreSQL::Test::Utils::append_to_file($passfile, "*:*:*:sam:$secret\n");
+chmod 0600, $passfile or die $!;
+$target->safe_psql('postgres', "SELECT livesync.alter_connector('c', source => '$base user=sam passfile=$passfile')");
+$source->safe_psql('postgres', "INSERT INTO good VALUES (3, 'by password file')");
+wait_caught_up($source, $target, 'c');
+same_tables($source, 'postgres', $target, 'postgres', ['public.good'], 'a password file will do');
 $target->safe_psql('postgres', "SELECT livesync.pause_connector('c')");
 $target->safe_psql('postgres', "SELECT livesync.drop_connector('c')");
 poll($source, 'postgres', "SELECT count(*) = 0 FROM pg_replication_slots WHERE slot_name LIKE 'livesync%'");
