@@ -57,6 +57,7 @@ CREATE TABLE livesync.synced_table (
 	replica_identity "char" NOT NULL DEFAULT 'd',
 	empty_at_start	boolean NOT NULL DEFAULT false,	-- unchanged TOAST values found here may be trusted
 	load_upserts	boolean NOT NULL DEFAULT false,	-- rows may already be there: load with ON CONFLICT
+	binary_types	oid[] NOT NULL DEFAULT '{}',	-- by published column: its type where COPY may be binary, else 0
 	exported		text,						-- one-snapshot way: name of the exported snapshot
 	snapshot		text,						-- one-snapshot way: pg_current_snapshot() of it
 	admit_lsn		pg_lsn,						-- newly published: the slot must have confirmed this first

@@ -166,12 +166,13 @@ drop_copy(const state::Connector *connector)
 	worker::hold_connector(connector->id);
 	run_alone("DELETE FROM livesync.connector WHERE id = $1", {int_value(connector->id)});
 	state::record_event(connector->name, nullptr, "connector_dropped", nullptr);
-	ereport(WARNING,
-			(errmsg("replication slot \"%s\" was left at the source", connector->slot_name),
-			 errdetail("The replication origin of the connector does not exist, so this is a copy of "
-					   "the database that made the slot."),
-			 errhint("If the original does not exist any more, drop the slot%s at the source.",
-					 connector->own_publication != nullptr ? " and the publication" : "")));
+	ereport(
+		WARNING,
+		(errmsg("replication slot \"%s\" was left at the source", connector->slot_name),
+		 errdetail("The replication origin of the connector does not exist, so this is a copy of "
+				   "the database that made the slot."),
+		 errhint("If the original does not exist any more, drop the slot%s at the source.",
+				 connector->own_publication != nullptr ? " and the publication" : "")));
 }
 
 void

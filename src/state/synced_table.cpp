@@ -18,7 +18,7 @@ namespace
 	"SELECT id, connector_id, source_schema, source_name, source_oid, target_schema, "             \
 	"target_name, state, phase, mode, copy_data, generation, fingerprint, columns, key_columns, "  \
 	"row_filter, replica_identity, empty_at_start, load_upserts, exported, snapshot, admit_lsn, "  \
-	"end_lsn, bytes_expected, chunks_total FROM livesync.synced_table "
+	"end_lsn, bytes_expected, chunks_total, binary_types::text[] FROM livesync.synced_table "
 
 struct StateWord
 {
@@ -75,6 +75,7 @@ SyncedTable *
 read_row(const SqlScope &scope, uint64 row)
 {
 	SyncedTable *it = (SyncedTable *) MemoryContextAllocZero(scope.caller, sizeof(SyncedTable));
+	int ntypes;
 
 	it->id = get_bigint(row, 1);
 	it->connector_id = get_int(row, 2);
@@ -102,6 +103,13 @@ read_row(const SqlScope &scope, uint64 row)
 	it->end_lsn = get_lsn(row, 23);
 	it->bytes_expected = get_bigint(row, 24);
 	it->chunks_total = get_int(row, 25);
+	it->binary_types =
+		(Oid *) MemoryContextAllocZero(scope.caller, sizeof(Oid) * (it->ncolumns + 1));
+
+	char **types = get_text_array(scope, row, 26, &ntypes);
+
+	for (int i = 0; i < Min(ntypes, it->ncolumns); i++)
+		it->binary_types[i] = atooid(types[i]);
 	return it;
 }
 
@@ -163,6 +171,8 @@ copy_table(const SyncedTable *table)
 	it->columns = copy_texts(table->ncolumns, table->columns);
 	it->key_columns = copy_texts(table->nkey_columns, table->key_columns);
 	it->row_filter = copy_text(table->row_filter);
+	it->binary_types = (Oid *) palloc0(sizeof(Oid) * (table->ncolumns + 1));
+	memcpy(it->binary_types, table->binary_types, sizeof(Oid) * table->ncolumns);
 	it->exported = copy_text(table->exported);
 	it->snapshot = copy_text(table->snapshot);
 	return it;
@@ -325,14 +335,19 @@ record_admit_lsn(int64 id, XLogRecPtr lsn)
 }
 
 void
-record_plan(int64 id, int chunks, bool use_upserts, const char *exported, const char *snapshot)
+record_plan(const SyncedTable *table, int chunks, const Oid *binary_types, const char *exported,
+			const char *snapshot)
 {
+	char **types = (char **) palloc(sizeof(char *) * (table->ncolumns + 1));
+
+	for (int i = 0; i < table->ncolumns; i++)
+		types[i] = psprintf("%u", binary_types[i]);
 	run_alone("UPDATE livesync.synced_table SET phase = 'load', chunks_total = $2, "
-			  "load_upserts = $3, exported = $4, snapshot = $5, "
+			  "binary_types = $3::pg_catalog.oid[], exported = $4, snapshot = $5, "
 			  "last_error = NULL, hint = NULL, error_lsn = NULL, "
 			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
-			  {bigint_value(id), int_value(chunks), bool_value(use_upserts), text_value(exported),
-			   text_value(snapshot)});
+			  {bigint_value(table->id), int_value(chunks), text_array_value(table->ncolumns, types),
+			   text_value(exported), text_value(snapshot)});
 }
 
 void

@@ -68,6 +68,7 @@ struct SyncedTable
 	char replica_identity;
 	bool empty_at_start;
 	bool load_upserts;
+	Oid *binary_types; /* by column: its built-in type where COPY may be binary, else InvalidOid */
 	char *exported;
 	char *snapshot;
 	XLogRecPtr admit_lsn;
@@ -129,8 +130,8 @@ void record_publication(int64 id, const Publication &publication, bool restart);
 void start_copying(int64 id, bool target_is_empty);
 void set_phase(int64 id, Phase phase);
 void record_admit_lsn(int64 id, XLogRecPtr lsn);
-void record_plan(int64 id, int chunks, bool use_upserts, const char *exported,
-				 const char *snapshot);
+void record_plan(const SyncedTable *table, int chunks, const Oid *binary_types,
+				 const char *exported, const char *snapshot);
 void finish_load(int64 id, XLogRecPtr end_lsn);
 void move_end_lsn(int64 id, XLogRecPtr end_lsn); /* never backwards */
 void set_streaming(int64 id);

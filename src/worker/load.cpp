@@ -42,6 +42,7 @@ struct Load
 	target::CopyResult result;
 	source::ChunkCheck check;
 	bool as_upserts;
+	bool as_binary; /* never with as_upserts, which reads the text form */
 };
 
 source::ChunkRequest
@@ -66,7 +67,7 @@ make_request(const Load *load)
 	it.ncolumns = table->ncolumns;
 	it.columns = table->columns;
 	it.row_filter = table->row_filter;
-	it.binary = false;
+	it.binary = load->as_binary;
 	it.snapshot = table->exported;
 	return it;
 }
@@ -87,7 +88,7 @@ copy_rows(Load *load)
 	PG_TRY();
 	{
 		load->result = target::copy_in(load->target->insert_name, load->target->owner,
-									   table->ncolumns, table->columns, false, &from);
+									   table->ncolumns, table->columns, load->as_binary, &from);
 	}
 	PG_CATCH();
 	{
@@ -169,6 +170,18 @@ upsert_rows(Load *load)
 	MemoryContextDelete(memory);
 }
 
+/* The target may have changed since the plan was made. */
+bool
+can_copy_binary(const Load *load)
+{
+	for (int i = 0; i < load->table->ncolumns; i++)
+		if (!OidIsValid(load->table->binary_types[i]) ||
+			load->table->binary_types[i] != load->target->columns[i].type ||
+			!load->target->columns[i].has_receive)
+			return false;
+	return true;
+}
+
 void
 load_rows(void *argument)
 {
@@ -176,6 +189,7 @@ load_rows(void *argument)
 
 	load->result = {};
 	load->target = open_recorded_target(load->table, CurrentMemoryContext);
+	load->as_binary = !load->as_upserts && can_copy_binary(load);
 	load->check = source::start_chunk(load->copier->connection, make_request(load));
 	if (load->check != source::ChunkCheck::ready)
 		return;
@@ -296,7 +310,8 @@ load_one_chunk(Copier *copier)
 			  nullptr,
 			  {},
 			  source::ChunkCheck::ready,
-			  table->load_upserts && table->mode == state::CopyMode::keyed};
+			  table->load_upserts && table->mode == state::CopyMode::keyed,
+			  false};
 
 	set_copy_activity(table->id, chunk->number, "loading");
 	pgstat_report_activity(STATE_RUNNING,

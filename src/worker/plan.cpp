@@ -146,6 +146,29 @@ wants_whole_leaves(const Copier *copier, const state::SyncedTable *table)
 		   (table->mode == state::CopyMode::snapshot && !table->empty_at_start);
 }
 
+/*
+ * Binary COPY is safe for built-in types only; not for those that would send oids of the source, and not for money, whose
+ * meaning is the locale's.
+ */
+Oid *
+binary_types(const Copier *copier, const state::SyncedTable *table)
+{
+	source::SourceColumns from = source::read_columns(copier->connection, table->source_oid);
+	Oid *types = (Oid *) palloc0(sizeof(Oid) * (table->ncolumns + 1));
+
+	for (int i = 0; i < table->ncolumns; i++)
+		for (int k = 0; k < from.count; k++)
+		{
+			const source::SourceColumn &column = from.columns[k];
+
+			if (strcmp(table->columns[i], column.name) == 0 && column.type_is_builtin &&
+				!column.type_is_reg && column.type_oid != MONEYOID && column.type_oid != XMLOID &&
+				get_element_type(column.type_oid) != MONEYOID)
+				types[i] = column.type_oid;
+		}
+	return types;
+}
+
 /* False: the table is locked at the source. */
 bool
 plan_table(Copier *copier, const state::SyncedTable *table)
@@ -173,7 +196,7 @@ plan_table(Copier *copier, const state::SyncedTable *table)
 
 	for (int i = 0; i < leaves.count; i++)
 		add_leaf(table, leaves.leaves[i], wants_whole_leaves(copier, table), &chunks);
-	state::record_plan(table->id, chunks, table->load_upserts, exported, snapshot);
+	state::record_plan(table, chunks, binary_types(copier, table), exported, snapshot);
 	return true;
 }
 
