@@ -45,6 +45,8 @@ struct SavedStatement
 	Bitmapset *unchanged; /* of the statement: source columns left out */
 	int kind;
 	SPIPlanPtr plan;
+	BlockNumber blocks; /* of the table when it was planned */
+	TimestampTz planned_at;
 	SavedStatement *next;
 };
 

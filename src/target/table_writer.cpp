@@ -149,12 +149,50 @@ statement_text(const TargetRelation *relation, int kind, const Bitmapset *unchan
 	elog(ERROR, "unknown kind of statement");
 }
 
-SPIPlanPtr
-saved_plan(TargetRelation *relation, int kind, const Bitmapset *unchanged)
+SavedStatement *
+find_statement(const TargetRelation *relation, int kind, const Bitmapset *unchanged)
 {
 	for (SavedStatement *it = relation->statements; it != nullptr; it = it->next)
 		if (it->kind == kind && bms_equal(it->unchanged, unchanged))
-			return it->plan;
+			return it;
+	return nullptr;
+}
+
+BlockNumber
+count_blocks(const TargetRelation *relation)
+{
+	if (relation->kind != RELKIND_RELATION)
+		return 0;
+
+	Relation rel = relation_open(relation->relid, AccessShareLock);
+	BlockNumber blocks = RelationGetNumberOfBlocks(rel);
+
+	relation_close(rel, AccessShareLock);
+	return blocks;
+}
+
+/*
+ * A plan that was made for a small table may go through all of it for each row of the batch: it must not live on when the
+ * table has grown.  The size of a table with parts is not asked for, so its plans live for a second.
+ */
+bool
+is_outgrown(const TargetRelation *relation, const SavedStatement *saved, BlockNumber blocks)
+{
+	constexpr BlockNumber kSmall = 8;
+
+	if (relation->kind != RELKIND_RELATION)
+		return TimestampDifferenceExceeds(saved->planned_at, GetCurrentTimestamp(), 1000);
+	return blocks > saved->blocks + saved->blocks / 2 + kSmall;
+}
+
+SPIPlanPtr
+saved_plan(TargetRelation *relation, int kind, const Bitmapset *unchanged)
+{
+	SavedStatement *saved = find_statement(relation, kind, unchanged);
+	BlockNumber blocks = count_blocks(relation);
+
+	if (saved != nullptr && !is_outgrown(relation, saved, blocks))
+		return saved->plan;
 
 	SPIPlanPtr plan = SPI_prepare(statement_text(relation, kind, unchanged), 0, nullptr);
 
@@ -164,13 +202,19 @@ saved_plan(TargetRelation *relation, int kind, const Bitmapset *unchanged)
 		elog(ERROR, "SPI_keepplan failed");
 
 	MemoryContext old = MemoryContextSwitchTo(relation->context);
-	SavedStatement *saved = (SavedStatement *) palloc0(sizeof(SavedStatement));
-
-	saved->kind = kind;
-	saved->unchanged = bms_copy(unchanged);
+	if (saved == nullptr)
+	{
+		saved = (SavedStatement *) palloc0(sizeof(SavedStatement));
+		saved->kind = kind;
+		saved->unchanged = bms_copy(unchanged);
+		saved->next = relation->statements;
+		relation->statements = saved;
+	}
+	else
+		SPI_freeplan(saved->plan);
 	saved->plan = plan;
-	saved->next = relation->statements;
-	relation->statements = saved;
+	saved->blocks = blocks;
+	saved->planned_at = GetCurrentTimestamp();
 	MemoryContextSwitchTo(old);
 	return plan;
 }
