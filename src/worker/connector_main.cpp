@@ -240,7 +240,8 @@ livesync_connector_main(Datum argument)
 
 		EmitErrorReport();
 		FlushErrorState();
-		AbortCurrentTransaction();
+		/* it may come from within a subtransaction */
+		AbortOutOfAnyTransaction();
 		record_failure_and_exit(connector_id, error);
 	}
 	PG_END_TRY();
