@@ -78,9 +78,11 @@ sub unflushed
 
 for my $table (qw(chunked whole))
 {
-	failpoint($target, "planned/public.$table=wait", "chunk_committed/public.$table=wait");
+	# The one snapshot must see the row as well, so there it comes before it.
+	my $place = $table eq 'whole' ? 'gate_passed' : 'planned';
+	failpoint($target, "$place/public.$table=wait", "chunk_committed/public.$table=wait");
 	create_connector($target, 'postgres', "c_$table", conninfo($source), tables => ["public.$table"], copy_workers => 1);
-	failpoint_reached($target, 'postgres', 'planned');
+	failpoint_reached($target, 'postgres', $place);
 	my $pid = unflushed("INSERT INTO $table VALUES (101, 'unflushed', 'x')");
 	failpoint($target, "chunk_committed/public.$table=wait");
 	wait_asking($table, 'chunk_committed');
