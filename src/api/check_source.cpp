@@ -321,7 +321,9 @@ livesync_check_source(PG_FUNCTION_ARGS)
 	using namespace api;
 
 	Inquiry it{};
+	HiddenStatement hidden;
 
+	begin_hidden_statement(&hidden);
 	worker::require_preloaded();
 	it.conninfo = text_argument(fcinfo, 0);
 	it.publications = text_array_argument(fcinfo, 1, "publications", &it.npublications);
@@ -350,6 +352,7 @@ livesync_check_source(PG_FUNCTION_ARGS)
 
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
+	end_hidden_statement(&hidden);
 	return (Datum) 0;
 }
 }

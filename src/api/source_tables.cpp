@@ -95,8 +95,10 @@ PG_FUNCTION_INFO_V1(livesync_source_tables);
 PGDLLEXPORT Datum
 livesync_source_tables(PG_FUNCTION_ARGS)
 {
+	api::HiddenStatement hidden;
 	char *conninfo = api::text_argument(fcinfo, 0);
 
+	api::begin_hidden_statement(&hidden);
 	worker::require_preloaded();
 	if (conninfo == nullptr)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -109,6 +111,7 @@ livesync_source_tables(PG_FUNCTION_ARGS)
 	for (int i = 0; i < tables.count; i++)
 		api::put((ReturnSetInfo *) fcinfo->resultinfo, tables.tables[i]);
 	source::close_connection(control);
+	api::end_hidden_statement(&hidden);
 	return (Datum) 0;
 }
 }
