@@ -7,6 +7,10 @@ CREATE FUNCTION signature(wanted text) RETURNS text LANGUAGE sql AS $$
 	FROM pg_proc p WHERE p.proname = wanted AND p.pronamespace = 'livesync'::regnamespace
 $$;
 SELECT is(signature(name), expected, format('signature of %s()', name)) FROM (VALUES
+	('check_source', 'source text, publications text[] DEFAULT NULL::text[], tables text[] DEFAULT NULL::text[], '
+		'OUT "check" text, OUT object text, OUT status text, OUT detail text, OUT hint text → SETOF record'),
+	('source_tables', 'source text, OUT source_table text, OUT kind text, OUT bytes bigint, OUT estimated_rows bigint, '
+		'OUT replica_identity text, OUT key_columns text[], OUT publications text[], OUT suggested_time_column text, OUT problems text[] → SETOF record'),
 	('create_connector', 'name text, source text, publications text[] DEFAULT NULL::text[], tables text[] DEFAULT NULL::text[], '
 		'copy_data boolean DEFAULT true, copy_workers integer DEFAULT 4, create_tables boolean DEFAULT true, '
 		'target_schema text DEFAULT NULL::text, enabled boolean DEFAULT true → void'),

@@ -92,6 +92,19 @@ for my $case (@connections)
 	my ($name, $connection, $message, $hint) = @$case;
 	fails(create($connection), $message, $hint, $name);
 }
+# Looking at a source needs its connection string as well.  check_source() may tell what is wrong in a line of its result.
+for my $call ('check_source', 'source_tables')
+{
+	for my $connection ("nonsense $secret", "$base user=sam password=$secret-wrong")
+	{
+		my ($out, $err);
+		$target->psql('postgres', "SELECT * FROM livesync.$call(" . quote_literal($connection) . ')', stdout => \$out, stderr => \$err);
+		$said .= $out . $err;
+		like($out . $err, qr/invalid connection string|could not connect|password authentication failed/, "$call: says what is wrong");
+	}
+	fails("SELECT * FROM livesync.$call(NULL)", 'must|source', undef, "$call: NULL");
+}
+fails("SELECT * FROM livesync.check_source('dbname=x password=$secret', '{p}', '{a.b}')", 'cannot be given together', undef, 'check_source: publications and tables');
 nothing_left('wrong connections');
 
 # --- what the source must be able to do ---------------------------------------------------------
