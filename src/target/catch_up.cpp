@@ -249,6 +249,9 @@ write_over_set(void *argument)
 	if (it->relation->has_key_index)
 	{
 		(void) write_rows(it->relation, Statement::upsert, nullptr, it->rows, it->count);
+		/* what ON CONFLICT may not set */
+		if (it->relation->has_always_identity)
+			(void) write_rows(it->relation, Statement::update, nullptr, it->rows, it->count);
 		return;
 	}
 	(void) write_rows(it->relation, Statement::del, nullptr, it->rows, it->count);

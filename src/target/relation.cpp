@@ -107,13 +107,15 @@ map_columns(TargetRelation *it, Relation rel, const RelationSpec &spec)
 						it->name, nmissing > 1 ? "s" : "", missing.data),
 				 errhint("Add the column with ALTER TABLE, as a column that is not generated, then "
 						 "call livesync.retry_table().")));
+	it->extra_columns = (char **) palloc(sizeof(char *) * (shape->natts + 1));
 	for (int i = 0; i < shape->natts; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(shape, i);
 
 		if (!attribute->attisdropped && !attribute->attgenerated && !bms_is_member(i, mapped))
-			it->has_extra_columns = true;
+			it->extra_columns[it->nextra++] = pstrdup(NameStr(attribute->attname));
 	}
+	it->has_extra_columns = it->nextra > 0;
 }
 
 int
@@ -253,6 +255,22 @@ fires_triggers(Relation rel)
 	return false;
 }
 
+/* Besides those of the key, which an upsert need not set. */
+bool
+has_always_identity(const TargetRelation *it)
+{
+	for (int i = 0; i < it->ncolumns; i++)
+	{
+		bool is_key = false;
+
+		for (int k = 0; k < it->nkeys; k++)
+			is_key |= it->keys[k] == i;
+		if (it->columns[i].is_always_identity && !is_key)
+			return true;
+	}
+	return false;
+}
+
 /* c0 … for the new values, k0 … for the values that find the row (all columns when there is no key). */
 TupleDesc
 make_row_shape(const TargetRelation *it)
@@ -311,6 +329,7 @@ fill(TargetRelation *it, Relation rel, const RelationSpec &spec)
 	map_columns(it, rel, spec);
 	choose_keys(it, rel, spec);
 	judge_indexes(it, rel);
+	it->has_always_identity = has_always_identity(it);
 	it->fires_triggers = fires_triggers(rel);
 	it->row_shape = make_row_shape(it);
 }

@@ -65,6 +65,95 @@ append_assignments(StringInfo sql, const TargetRelation *relation, const Bitmaps
 	return count;
 }
 
+/* Columns that an UPDATE may not set: GENERATED ALWAYS AS IDENTITY. */
+bool
+is_renumbered(const TargetRelation *relation, const Bitmapset *unchanged, bool with_keys, int index)
+{
+	return relation->columns[index].is_always_identity && !bms_is_member(index, unchanged) &&
+		   (with_keys || !is_key(relation, index));
+}
+
+bool
+renumbers(const TargetRelation *relation, const Bitmapset *unchanged, bool with_keys)
+{
+	for (int i = 0; i < relation->ncolumns; i++)
+		if (is_renumbered(relation, unchanged, with_keys, i))
+			return true;
+	return false;
+}
+
+/* Is a number of the target's row another than in the batch? */
+void
+append_is_renumbered(StringInfo sql, const TargetRelation *relation, const Bitmapset *unchanged,
+					 bool with_keys, const char *from)
+{
+	int count = 0;
+
+	appendStringInfoChar(sql, '(');
+	for (int i = 0; i < relation->ncolumns; i++)
+		if (is_renumbered(relation, unchanged, with_keys, i))
+			appendStringInfo(sql, "%st.%s IS DISTINCT FROM %s.c%d", count++ > 0 ? " OR " : "",
+							 column_name(relation, i), from, i);
+	appendStringInfoChar(sql, ')');
+}
+
+/* Every column of the target: where `from` is given, as the row has to be afterwards. */
+void
+append_whole_row(StringInfo sql, const TargetRelation *relation, const Bitmapset *unchanged,
+				 const char *from)
+{
+	int count = 0;
+
+	for (int i = 0; i < relation->ncolumns; i++)
+	{
+		appendStringInfoString(sql, count++ > 0 ? ", " : "");
+		if (from != nullptr && !bms_is_member(i, unchanged))
+			appendStringInfo(sql, "%s.c%d", from, i);
+		else
+			appendStringInfo(sql, "%s%s", from != nullptr ? "t." : "", column_name(relation, i));
+	}
+	for (int i = 0; i < relation->nextra; i++)
+		appendStringInfo(sql, "%s%s%s", count++ > 0 ? ", " : "", from != nullptr ? "t." : "",
+						 quote_identifier(relation->extra_columns[i]));
+}
+
+/*
+ * The numbers of a GENERATED ALWAYS AS IDENTITY column cannot be updated, but inserted: rows that
+ * have another number at the source are replaced, the others updated.  `pairs` is a WITH item or
+ * empty, `from` what b or p stands for, `match` pairs it with t.
+ */
+char *
+renumber_text(const TargetRelation *relation, const Bitmapset *unchanged, bool with_keys,
+			  const char *pairs, const char *from, const char *alias, const char *match)
+{
+	StringInfoData sql;
+	StringInfoData set;
+
+	initStringInfo(&sql);
+	initStringInfo(&set);
+	int assigned = append_assignments(&set, relation, unchanged, with_keys, alias);
+
+	appendStringInfo(&sql, "WITH %sreplaced AS (DELETE FROM %s t USING %s %s WHERE %s AND ", pairs,
+					 relation->sql_name, from, alias, match);
+	append_is_renumbered(&sql, relation, unchanged, with_keys, alias);
+	appendStringInfoString(&sql, " RETURNING ");
+	append_whole_row(&sql, relation, unchanged, alias);
+	appendStringInfo(&sql, "), inserted AS (INSERT INTO %s (", relation->insert_name);
+	append_whole_row(&sql, relation, unchanged, nullptr);
+	appendStringInfoString(&sql, ") OVERRIDING SYSTEM VALUE SELECT * FROM replaced RETURNING 1), "
+								 "updated AS (");
+	if (assigned > 0)
+		appendStringInfo(&sql, "UPDATE %s t SET %s FROM %s %s WHERE %s AND NOT ",
+						 relation->sql_name, set.data, from, alias, match);
+	else
+		appendStringInfo(&sql, "SELECT 1 FROM %s t, %s %s WHERE %s AND NOT ", relation->sql_name,
+						 from, alias, match);
+	append_is_renumbered(&sql, relation, unchanged, with_keys, alias);
+	appendStringInfo(&sql, "%s) SELECT 1 FROM inserted UNION ALL SELECT 1 FROM updated",
+					 assigned > 0 ? " RETURNING 1" : "");
+	return sql.data;
+}
+
 /*
  * All columns as one record that can be hashed and compared, NULLs being equal: columns without
  * equality or hashing go by their text.
@@ -136,6 +225,11 @@ update_text(const TargetRelation *relation, const Bitmapset *unchanged, bool wit
 	StringInfoData sql;
 
 	initStringInfo(&sql);
+	if (renumbers(relation, unchanged, with_keys))
+	{
+		append_key_match(&sql, relation);
+		return renumber_text(relation, unchanged, with_keys, "", kBatchName, "b", sql.data);
+	}
 	appendStringInfo(&sql, "UPDATE %s t SET ", relation->sql_name);
 	if (append_assignments(&sql, relation, unchanged, with_keys, "b") == 0)
 	{
@@ -212,6 +306,14 @@ update_equal_text(const TargetRelation *relation, const Bitmapset *unchanged)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
+	if (renumbers(relation, unchanged, true))
+	{
+		appendStringInfoString(&sql, "pairs AS MATERIALIZED (SELECT * FROM ");
+		append_equal_pairs(&sql, relation);
+		appendStringInfoString(&sql, "), ");
+		return renumber_text(relation, unchanged, true, sql.data, "pairs", "p",
+							 "t.tableoid = p.place_table AND t.ctid = p.place");
+	}
 	appendStringInfo(&sql, "UPDATE %s t SET ", relation->sql_name);
 	if (append_assignments(&sql, relation, unchanged, true, "p") == 0)
 		return pstrdup("SELECT");
