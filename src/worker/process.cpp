@@ -75,7 +75,12 @@ begin_process(Oid database)
 	set("xmloption", "content");
 	set("DateStyle", "ISO");
 	set("IntervalStyle", "postgres");
+	set("array_nulls", "on");
+	/* COPY takes its data to be in it, and ours is in that of the database */
+	set("client_encoding", GetDatabaseEncodingName());
 	set("work_mem", "65536");
+	if (GetConfigOption("transaction_timeout", true, false) != nullptr)
+		set("transaction_timeout", "0");
 	target::watch_definitions();
 }
 
