@@ -46,7 +46,8 @@ use_origin(const char *name)
 
 	base::setup_origin_session(id);
 	replorigin_session_origin = id;
-	return replorigin_session_get_progress(false);
+	/* what the process before us committed may not be on disk yet, and this is confirmed at once */
+	return replorigin_session_get_progress(true);
 }
 
 void
@@ -55,6 +56,13 @@ set_commit_position(wire::Lsn position, TimestampTz at)
 	(void) GetCurrentTransactionId();
 	replorigin_session_origin_lsn = position;
 	replorigin_session_origin_timestamp = at;
+}
+
+void
+forget_commit_position()
+{
+	replorigin_session_origin_lsn = InvalidXLogRecPtr;
+	replorigin_session_origin_timestamp = 0;
 }
 
 } // namespace target

@@ -25,4 +25,10 @@ wire::Lsn use_origin(const char *name);
 /* The commit of the current transaction advances the origin to here. */
 void set_commit_position(wire::Lsn position, TimestampTz at);
 
+/*
+ * After an abort, before anything else is committed: the server keeps the position of a commit that failed and writes
+ * it with the next one, whatever that is.
+ */
+void forget_commit_position();
+
 } // namespace target

@@ -13,6 +13,7 @@
 #include "base/subtransaction.hpp"
 #include "base/transaction.hpp"
 #include "state/event.hpp"
+#include "target/origin.hpp"
 #include "worker/registry.hpp"
 
 namespace worker
@@ -75,6 +76,7 @@ set_table_apart(ConnectorWorker *worker, Route *route, const ErrorData *error, w
 	MemoryContextSwitchTo(old);
 
 	AbortCurrentTransaction();
+	target::forget_commit_position();
 	base::begin_transaction();
 	if (base::is_lock_timeout(copy))
 		park_table(connector, table_id, table, lsn);
@@ -88,6 +90,8 @@ set_table_apart(ConnectorWorker *worker, Route *route, const ErrorData *error, w
 void
 record_failure_and_exit(int connector_id, const ErrorData *error)
 {
+	/* a commit that failed has left its position, and any commit of this process would take it over */
+	target::forget_commit_position();
 	base::begin_transaction();
 	if (state::is_installed())
 	{
