@@ -228,6 +228,20 @@ RETURNS boolean LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_wait_for_lsn
 COMMENT ON FUNCTION livesync.wait_for_lsn IS
 'Wait until everything that the source committed before lsn (NULL: its position now) is applied here. True when reached, false at the timeout (NULL: none).';
 
+-- Both sides must write values the same way: the settings here are those of the session at the source.
+CREATE FUNCTION livesync.compare_table(
+	connector text, source_table text,
+	OUT part text, OUT source_rows bigint, OUT target_rows bigint, OUT equal boolean,
+	OUT missing_keys text[], OUT extra_keys text[], OUT different_keys text[], OUT moving_keys text[], OUT lsn pg_lsn)
+RETURNS SETOF record LANGUAGE C VOLATILE
+SET search_path = pg_catalog, pg_temp SET row_security = off SET "DateStyle" = 'ISO' SET "IntervalStyle" = 'postgres'
+SET "TimeZone" = 'UTC' SET extra_float_digits = 3 SET bytea_output = 'hex' SET xmlbinary = 'base64'
+AS 'MODULE_PATHNAME', 'livesync_compare_table';
+COMMENT ON FUNCTION livesync.compare_table IS
+'Compare a table with its source while changes stream: a row for each part that is not equal, and a last one, "total". Nothing is stopped or locked.
+equal: null when keys kept changing for as long as they were looked at (moving_keys). Of each kind of keys at most ten are listed; of a table without a key they are hashes of rows.
+lsn: the position of the source that the rows were compared at last.';
+
 /*
  * What the workers tell through shared memory: lost at a restart, harmlessly.
  */
