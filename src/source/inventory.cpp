@@ -77,7 +77,8 @@ leaves AS (
 			WHEN c.oid IN (SELECT relation FROM locked)
 			THEN c.relpages * current_setting('block_size')::bigint
 			ELSE coalesce(pg_table_size(c.oid), 0) END)::bigint AS bytes,
-		CASE WHEN bool_or(c.relkind = 'r' AND (c.reltuples < 0 OR c.relpages = 0 AND c.reltuples = 0))
+		CASE WHEN bool_or(c.relkind = 'r' AND (c.reltuples < 0
+				OR c.relpages = 0 AND c.reltuples = 0 AND current_setting('server_version_num')::int < 140000))
 			THEN -1 ELSE coalesce(sum(c.reltuples) FILTER (WHERE c.relkind = 'r'), 0) END::bigint AS rows
 	FROM tree t JOIN pg_class c ON c.oid = t.relid LEFT JOIN pg_am m ON m.oid = c.relam
 	GROUP BY t.root

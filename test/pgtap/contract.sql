@@ -10,7 +10,12 @@ SELECT is(signature(name), expected, format('signature of %s()', name)) FROM (VA
 	('check_source', 'source text, publications text[] DEFAULT NULL::text[], tables text[] DEFAULT NULL::text[], '
 		'OUT "check" text, OUT object text, OUT status text, OUT detail text, OUT hint text → SETOF record'),
 	('source_tables', 'source text, OUT source_table text, OUT kind text, OUT bytes bigint, OUT estimated_rows bigint, '
-		'OUT replica_identity text, OUT key_columns text[], OUT publications text[], OUT suggested_time_column text, OUT problems text[] → SETOF record'),
+		'OUT replica_identity text, OUT key_columns text[], OUT publications text[], OUT suggested_time_column text, '
+		'OUT problems text[] → SETOF record'),
+	('sync_sequences', 'connector text, OUT sequence text, OUT value bigint → SETOF record'),
+	('compare_table', 'connector text, source_table text, OUT part text, OUT source_rows bigint, OUT target_rows bigint, '
+		'OUT equal boolean, OUT missing_keys text[], OUT extra_keys text[], OUT different_keys text[], OUT moving_keys text[], '
+		'OUT lsn pg_lsn → SETOF record'),
 	('create_connector', 'name text, source text, publications text[] DEFAULT NULL::text[], tables text[] DEFAULT NULL::text[], '
 		'copy_data boolean DEFAULT true, copy_workers integer DEFAULT 4, create_tables boolean DEFAULT true, '
 		'target_schema text DEFAULT NULL::text, enabled boolean DEFAULT true → void'),
