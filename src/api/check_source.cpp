@@ -12,6 +12,7 @@
 #include "api/check.hpp"
 #include "base/subtransaction.hpp"
 #include "source/inventory.hpp"
+#include "source/prerequisites.hpp"
 #include "worker/registry.hpp"
 
 using namespace base;
@@ -87,6 +88,11 @@ look_at_server(void *argument)
 	Inquiry *it = (Inquiry *) argument;
 
 	it->server = source::check_server(&it->list, it->connection);
+	if (source::is_this_database(it->connection))
+		source::add_check(&it->list,
+						  Check{"another database", nullptr, CheckStatus::error,
+								"the source is this very database",
+								"Give the address and the database name of the source."});
 }
 
 /* A walsender is another kind of session: pg_hba.conf or a pooler may refuse it alone. */
