@@ -181,6 +181,8 @@ for my $case (
 	unlike($rows, qr/$password/, 'the password is not in it');
 }
 unlike($target->safe_psql('postgres', "SELECT * FROM livesync.check_source($poor)"), qr/$password/, 'nor in any other');
+is(check(quote_literal($target->connstr('postgres')), q{"check" = 'another database'}), 'another database|error',
+	'the very same database is told');
 
 # What stands between the two gives each session a process id of its own, as poolers do.
 my $pooler = start_pooler($source);
@@ -232,6 +234,8 @@ my ($code, $out, $err) = $target->psql('postgres',
 	"SELECT * FROM livesync.source_tables('host=127.0.0.1 port=1 password=$password')");
 like($err, qr/could not connect to the source/, 'source_tables raises when there is no source');
 unlike($err, qr/$password/, 'without the password');
+$target->psql('postgres', "SET log_statement = none; SELECT * FROM livesync.source_tables('host=127.0.0.1 port=1 password=Unlogged77')");
+unlike(PostgreSQL::Test::Utils::slurp_file($target->logfile), qr/Unlogged77/, 'nor is it in the log of the server');
 
 # --- who may call them -----------------------------------------------------------------------
 
