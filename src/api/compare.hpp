@@ -40,7 +40,7 @@ struct Comparison
 	Side source;
 	Side target;
 	int nkeys;		/* 0: keyless */
-	bool is_ranged; /* the first key column can be compared by its own order on both sides */
+	bool is_ranged; /* the first key column has the same order on both sides */
 	bool is_typed;	/* keys are looked up by their own types, and so by an index */
 };
 

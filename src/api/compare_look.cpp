@@ -3,10 +3,10 @@
  *
  * The statements of a comparison and their results.  See compare.hpp.
  *
- * Surprising: texts may sort differently on the two sides, so a row can be in one range there and in
- * another here.  That is no difference yet, because a key that seems to be missing is looked up by
- * itself before anybody believes it.  It only must not fall out of all ranges: so a bound is used
- * only if it comes after the one before in the order of both sides.
+ * Surprising: texts may sort a little differently on the two sides even under one name of a collation,
+ * so a row can be in one range there and in another here.  That is no difference yet, because a key
+ * that seems to be missing is looked up by itself before anybody believes it.  A bound is used only if
+ * it comes after the one before on both sides, or rows here would be in two ranges and counted twice.
  */
 #include "api/compare.hpp"
 

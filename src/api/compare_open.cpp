@@ -99,6 +99,35 @@ set_key(Side *side, int place, const char *column, const char *expression, const
 	side->key_types[place] = pstrdup(type);
 }
 
+/* How the texts of a column sort: what its collation, or else the database's, is called. */
+constexpr char kOrderSql[] =
+	"SELECT CASE c.collname WHEN 'default' THEN coalesce(to_jsonb(d) ->> 'datlocale', "
+	"to_jsonb(d) ->> 'daticulocale', d.datcollate) ELSE c.collname::text END "
+	"FROM pg_attribute a JOIN pg_collation c ON c.oid = a.attcollation "
+	"JOIN pg_database d ON d.datname = current_database() "
+	"WHERE a.attrelid = %u AND a.attname = %s";
+
+/*
+ * Where names of orders differ, so do the orders, and nearly each row would be in one range there
+ * and in another here.
+ */
+bool
+sorts_alike(const Comparison *it, const state::SyncedTable *table, Oid relid)
+{
+	const char *name = source::quote_string(table->key_columns[0]);
+	PGresult *there =
+		source::query(it->source.connection, psprintf(kOrderSql, table->source_oid, name));
+	SqlScope scope = begin_sql();
+	const char *here =
+		run_sql(psprintf(kOrderSql, relid, name)) > 0 ? get_text(scope, 0, 1) : nullptr;
+
+	end_sql();
+	/* numbers and the like have no collation */
+	if (PQntuples(there) == 0 || here == nullptr)
+		return PQntuples(there) == 0 && here == nullptr;
+	return strcmp(source::get_text(there, 0, 0), here) == 0;
+}
+
 /* Rows as text, keys, types: column by column for both sides at once. */
 void
 add_columns(Comparison *it, const state::SyncedTable *table, const source::SourceColumns &columns,
@@ -202,7 +231,7 @@ open_comparison(const state::Connector *connector, const state::SyncedTable *tab
 	it.target.filter = pstrdup("true");
 	it.is_typed = true;
 	add_columns(&it, table, source::read_columns(it.source.connection, table->source_oid), relid);
-	it.is_ranged = it.nkeys > 0 && it.is_typed;
+	it.is_ranged = it.nkeys > 0 && it.is_typed && sorts_alike(&it, table, relid);
 	return it;
 }
 

@@ -20,6 +20,8 @@ CREATE TABLE big (id int PRIMARY KEY, v text);
 INSERT INTO big SELECT i, 'row ' || i FROM generate_series(1, 120000) i;
 CREATE TABLE named (place text, n int, v text, PRIMARY KEY (place, n));
 INSERT INTO named SELECT chr(65 + i % 26) || '-' || i / 26, i, 'row ' || i FROM generate_series(1, 2000) i;
+CREATE TABLE sorted (k text COLLATE "en-x-icu" PRIMARY KEY, v int);
+INSERT INTO sorted SELECT chr((CASE WHEN i % 52 < 36 AND i % 2 = 0 THEN 97 ELSE 65 END) + i % 52 / 2) || i, i FROM generate_series(1, 120000) i;
 CREATE TABLE keyless (v text, n int);
 ALTER TABLE keyless REPLICA IDENTITY FULL;
 INSERT INTO keyless SELECT 'row ' || i / 3, i % 2 FROM generate_series(1, 1000) i;
@@ -42,13 +44,14 @@ CREATE TABLE "Odd One" ("Col 1" int PRIMARY KEY, "a""b" text);
 INSERT INTO "Odd One" VALUES (1, 'x');
 CREATE TABLE hot (id int PRIMARY KEY, v int);
 INSERT INTO hot SELECT i, 0 FROM generate_series(1, 20) i;
-CREATE PUBLICATION p FOR TABLE big, named, keyless, typed, part, filtered (id, v) WHERE (id <= 50), moods, "Odd One", hot
+CREATE PUBLICATION p FOR TABLE big, named, sorted, keyless, typed, part, filtered (id, v) WHERE (id <= 50), moods, "Odd One", hot
 	WITH (publish_via_partition_root = true);
 SQL
 $target->safe_psql('postgres', <<'SQL');
 CREATE TYPE mood AS ENUM ('good', 'bad');
 CREATE TABLE typed (id bigint PRIMARY KEY, n numeric(20, 3), j jsonb, ts timestamptz, i interval, f text, c text,
 	ip text, b text, d timestamp, raw bytea, texts text[], more int DEFAULT 7);
+CREATE TABLE sorted (k text COLLATE "C" PRIMARY KEY, v int);
 CREATE TABLE named (v text, n int, place text COLLATE "C", PRIMARY KEY (place, n));
 SQL
 create_connector($target, 'postgres', 'c', conninfo($source), publications => ['p']);
@@ -67,7 +70,7 @@ sub at_target { return $target->safe_psql('postgres', "SET session_replication_r
 
 # --- equal -----------------------------------------------------------------------------------
 
-my %rows = ('public.big' => 120000, 'public.named' => 2000, 'public.keyless' => 1003, 'public.typed' => 101,
+my %rows = ('public.big' => 120000, 'public.named' => 2000, 'public.sorted' => 120000, 'public.keyless' => 1003, 'public.typed' => 101,
 	'public.part' => 300, 'public.filtered' => 50, 'public.moods' => 2, 'public.Odd One' => 1, 'public.hot' => 20);
 is(compare($_), "total|$rows{$_}|$rows{$_}|t", "equal: $_") for sort keys %rows;
 
@@ -90,6 +93,10 @@ is(compare('public.named', 'part, equal, missing_keys, extra_keys, different_key
 all rows|f|{"I-0, 8"}|{"zzz, 1"}|{"H-0, 7"}
 total|f|{"I-0, 8"}|{"zzz, 1"}|{"H-0, 7"}
 ROWS
+
+at_target("UPDATE sorted SET v = 0 WHERE k = 'T38'; INSERT INTO sorted VALUES ('k', 1), ('Zz', 1)");
+is(compare('public.sorted', 'equal, extra_keys, different_keys') =~ s/.*\n//sr, 'f|{Zz,k}|{T38}', 'a key that sorts otherwise here');
+is($target->safe_psql('postgres', "SELECT count(*) FROM sorted WHERE k = 'T38'"), '1', 'that key is there');
 
 at_target("DELETE FROM keyless WHERE ctid = (SELECT min(ctid) FROM keyless WHERE v IS NULL)");
 is(compare('public.keyless', 'part, source_rows, target_rows, equal, cardinality(missing_keys), cardinality(different_keys)'),
