@@ -68,7 +68,7 @@ struct CatchUp
 	 */
 	bool (*refetch)(void *context, const TargetRelation *relation, const wire::Value *key,
 					const uint32 *xids, int nxids, wire::Value *values, bool *found);
-	bool tracks_aside; /* keys were set aside: tell which are written */
+	mutable bool tracks_aside; /* keys were set aside: tell which are written */
 	void (*set_aside)(void *context, const TargetRelation *relation, int nkeys, char **key);
 	void (*written)(void *context, const TargetRelation *relation, const wire::Value *key);
 };

@@ -206,8 +206,9 @@ choose_keys(TargetRelation *it, Relation rel, const RelationSpec &spec)
 				it->keys[it->nkeys++] = (uint16) i;
 		return;
 	}
-	for (int k = 0; k < spec.nfallback_keys; k++)
-		for (int i = 0; i < spec.ncolumns; i++)
+	/* in the order of the columns, as everywhere else */
+	for (int i = 0; i < spec.ncolumns; i++)
+		for (int k = 0; k < spec.nfallback_keys; k++)
 			if (strcmp(spec.columns[i], spec.fallback_keys[k]) == 0)
 				it->keys[it->nkeys++] = (uint16) i;
 	if (it->nkeys < spec.nfallback_keys)

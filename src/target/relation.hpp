@@ -70,8 +70,9 @@ struct TargetRelation
 	bool has_extra_columns; /* columns that the source does not have */
 	char **extra_columns;	/* their names */
 	int nextra;
-	bool has_always_identity; /* besides the keys; an UPDATE may not set them: see renumber_text() */
-	bool fires_triggers;	/* ENABLE ALWAYS or REPLICA: one by one, in order */
+	bool
+		has_always_identity; /* besides the keys; an UPDATE may not set them: see renumber_text() */
+	bool fires_triggers;	 /* ENABLE ALWAYS or REPLICA: one by one, in order */
 	TupleDesc row_shape; /* c0 … cn, then k0 … km (or o0 … on): what the writer's statements read */
 	SavedStatement *statements;
 };

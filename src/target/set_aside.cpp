@@ -189,6 +189,8 @@ set_aside_conflicts(TargetRelation *relation, const WriteRow &row, const CatchUp
 		ReleaseSysCache(tuple);
 	}
 	relation_close(rel, NoLock);
+	/* from here on it matters which keys are written */
+	catch_up.tracks_aside |= count > 0;
 	return count;
 }
 

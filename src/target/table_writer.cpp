@@ -74,6 +74,15 @@ fill_row(TargetRelation *relation, const WriteRow &row, Datum *datums, bool *nul
 		{
 			wire::ValueKind kind = row.values[i].kind;
 
+			if (kind == wire::ValueKind::unchanged && row.find == nullptr)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("the source sent a new row without the value of column \"%s\"",
+								relation->columns[i].name),
+						 errdetail("An update made the row match the row filter, and a large "
+								   "value that it did not change is not sent."),
+						 errhint("Publish insert, update and delete of the table under one "
+								 "filter.")));
 			if (kind == wire::ValueKind::null || kind == wire::ValueKind::unchanged)
 				continue;
 			at->column = i;

@@ -27,25 +27,23 @@ constexpr int64 kTablesEveryMs = 100;
 bool
 load_config(ConnectorWorker *worker, int connector_id)
 {
-	bool is_wanted = false;
-
 	MemoryContextReset(worker->config_context);
+	worker->config = nullptr;
 	base::begin_transaction();
-	set_ending(Ending::forgotten);
 	if (state::is_installed())
 	{
 		MemoryContext old = MemoryContextSwitchTo(worker->config_context);
 
 		worker->config = state::load_connector(connector_id);
 		MemoryContextSwitchTo(old);
-		if (worker->config != nullptr)
-		{
-			set_ending(worker->config->enabled ? Ending::failed : Ending::stopped);
-			is_wanted = worker->config->enabled;
-		}
 	}
 	base::commit_transaction();
-	return is_wanted;
+	/* only now: an error on the way says nothing about what is wanted */
+	if (worker->config == nullptr)
+		set_ending(Ending::forgotten);
+	else
+		set_ending(worker->config->enabled ? Ending::failed : Ending::stopped);
+	return worker->config != nullptr && worker->config->enabled;
 }
 
 void
@@ -116,6 +114,8 @@ do_housekeeping(ConnectorWorker *worker)
 		base::begin_transaction();
 		state::switch_publications(worker->config->id);
 		base::commit_transaction();
+		/* they check chunks against the publications that they began with */
+		stop_copies(0);
 		restart(worker);
 	}
 	MemoryContextSwitchTo(worker->turn);

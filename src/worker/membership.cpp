@@ -44,8 +44,9 @@ is_published_otherwise(const state::SyncedTable *recorded, const source::Publish
 
 	if (recorded->source_oid != published.oid)
 		return true;
+	/* one that failed in the middle of its copy would get the new columns for the rest of its chunks only */
 	if (recorded->state == state::TableState::streaming ||
-		recorded->state == state::TableState::failed)
+		(recorded->state == state::TableState::failed && recorded->end_lsn != InvalidXLogRecPtr))
 		return strncmp(recorded->fingerprint, published.fingerprint, membership) != 0;
 	return strcmp(recorded->fingerprint, published.fingerprint) != 0;
 }

@@ -137,8 +137,10 @@ delay_restart(ConnectorEntry *entry)
 void
 wake_launcher()
 {
-	if (registry->launcher != nullptr)
-		SetLatch(registry->launcher);
+	Latch *launcher = registry->launcher;
+
+	if (launcher != nullptr)
+		SetLatch(launcher);
 }
 
 void

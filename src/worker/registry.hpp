@@ -52,6 +52,7 @@ struct ConnectorEntry
 struct CopyEntry
 {
 	bool is_used;
+	TimestampTz reserved_at; /* a place that nobody took within a minute is free again */
 	Oid database;
 	int connector_id;
 	pid_t pid;

@@ -81,7 +81,7 @@ signal_processes(int connector_id)
 	{
 		const ConnectorEntry &entry = registry->connectors[slot];
 
-		any = entry.is_starting || entry.pid != 0;
+		any = entry.pid != 0;
 		if (entry.pid != 0)
 			kill(entry.pid, SIGTERM);
 	}
@@ -91,7 +91,8 @@ signal_processes(int connector_id)
 
 		if (!copy.is_used || copy.database != MyDatabaseId || copy.connector_id != connector_id)
 			continue;
-		any = true;
+		/* one that has not begun yet sees the hold and ends */
+		any |= copy.pid != 0;
 		if (copy.pid != 0)
 			kill(copy.pid, SIGTERM);
 	}

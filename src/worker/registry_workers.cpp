@@ -112,6 +112,22 @@ set_waiting_for(const char *text_form)
 	LWLockRelease(registry->lock);
 }
 
+namespace
+{
+
+constexpr int kReservedMs = 60000;
+
+/* Taken, or about to be: a worker may end before it could take its place. */
+bool
+is_taken(const CopyEntry &copy)
+{
+	return copy.is_used &&
+		   (copy.pid != 0 ||
+			!TimestampDifferenceExceeds(copy.reserved_at, GetCurrentTimestamp(), kReservedMs));
+}
+
+} // namespace
+
 int
 reserve_copy(int connector_id)
 {
@@ -119,11 +135,12 @@ reserve_copy(int connector_id)
 
 	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < registry->ncopies && found < 0; i++)
-		if (!registry->copies[i].is_used)
+		if (!is_taken(registry->copies[i]))
 		{
 			found = i;
 			registry->copies[i] = CopyEntry{};
 			registry->copies[i].is_used = true;
+			registry->copies[i].reserved_at = GetCurrentTimestamp();
 			registry->copies[i].database = MyDatabaseId;
 			registry->copies[i].connector_id = connector_id;
 		}
@@ -147,7 +164,7 @@ attach_copy(int connector_slot, int copy_slot)
 		my_slot = connector_slot;
 		my_copy_slot = copy_slot;
 	}
-	else
+	else if (copy.pid == 0)
 		copy.is_used = false;
 	LWLockRelease(registry->lock);
 	if (is_wanted)
@@ -173,7 +190,8 @@ count_copies(int connector_id)
 	{
 		const CopyEntry &copy = registry->copies[i];
 
-		count += copy.is_used && copy.database == MyDatabaseId && copy.connector_id == connector_id;
+		count +=
+			is_taken(copy) && copy.database == MyDatabaseId && copy.connector_id == connector_id;
 	}
 	LWLockRelease(registry->lock);
 	return count;
