@@ -48,11 +48,35 @@ table_exists(const char *schema, const char *name)
 	return OidIsValid(find_table(schema, name));
 }
 
+namespace
+{
+
+/* The table for a statement of ours: children by inheritance are tables of their own. */
+char *
+own_rows(Relation rel)
+{
+	char *name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+											RelationGetRelationName(rel));
+	bool has_children = rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_rel->relhassubclass;
+
+	return has_children && !is_hypertable(RelationGetRelid(rel)) ? psprintf("ONLY %s", name) : name;
+}
+
+} // namespace
+
 bool
 is_empty(const char *schema, const char *name)
 {
-	return base::run_alone(
-			   psprintf("SELECT FROM %s LIMIT 1", quote_qualified_identifier(schema, name))) == 0;
+	Oid relid = find_table(schema, name);
+
+	if (!OidIsValid(relid))
+		return true;
+
+	Relation rel = relation_open(relid, AccessShareLock);
+	bool empty = base::run_alone(psprintf("SELECT FROM %s LIMIT 1", own_rows(rel))) == 0;
+
+	relation_close(rel, AccessShareLock);
+	return empty;
 }
 
 void
@@ -66,8 +90,8 @@ empty_table(const char *schema, const char *name)
 	Relation rel = relation_open(relid, AccessShareLock);
 	Role role = become_owner(rel->rd_rel->relowner);
 
-	/* In replica role foreign keys do not cascade, but TRUNCATE refuses referenced tables all the same. */
-	base::run_alone(psprintf("DELETE FROM %s", quote_qualified_identifier(schema, name)));
+	/* not TRUNCATE, which refuses a table that a foreign key refers to */
+	base::run_alone(psprintf("DELETE FROM %s", own_rows(rel)));
 	restore_role(role);
 	relation_close(rel, NoLock);
 }

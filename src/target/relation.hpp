@@ -101,7 +101,7 @@ void watch_definitions(); /* once per process */
 /* Does the table hold no row? */
 bool is_empty(const char *schema, const char *name);
 bool table_exists(const char *schema, const char *name);
-/* TRUNCATE, or DELETE where a foreign key forbids it, as the owner. */
+/* Delete its rows, not those of its children by inheritance, as the owner. */
 void empty_table(const char *schema, const char *name);
 bool is_hypertable(Oid relid);
 
