@@ -88,10 +88,11 @@ empty_table(const char *schema, const char *name)
 		return;
 
 	Relation rel = relation_open(relid, AccessShareLock);
+	char *rows = own_rows(rel);
 	Role role = become_owner(rel->rd_rel->relowner);
 
 	/* not TRUNCATE, which refuses a table that a foreign key refers to */
-	base::run_alone(psprintf("DELETE FROM %s", own_rows(rel)));
+	base::run_alone(psprintf("DELETE FROM %s", rows));
 	restore_role(role);
 	relation_close(rel, NoLock);
 }

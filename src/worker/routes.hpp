@@ -57,7 +57,7 @@ struct Route
 	bool has_stats;
 	TimestampTz retry_at; /* failed tables: when to try again */
 	int retries;
-	TimestampTz flip_at; /* not before: a lock was in the way */
+	TimestampTz flip_at; /* no step before: a lock was in the way */
 };
 
 struct Routes

@@ -30,7 +30,8 @@ namespace
 
 constexpr int64 kLongestRetryMs = 60000;
 constexpr int kFlipLockMs = 100;
-constexpr int kFlipPauseMs = 1000; /* after a flip that a lock kept from happening */
+constexpr int kFlipPauseMs =
+	1000; /* after a flip, or a beginning, that a lock kept from happening */
 
 struct TableStep
 {
@@ -77,10 +78,19 @@ start_table(ConnectorWorker *worker, Route *route)
 
 	if (step.table != nullptr && step.table->state == state::TableState::queued)
 	{
+		int limit = base::begin_lock_limit(kFlipLockMs);
 		ErrorData *error = base::run_in_subtransaction(begin_copy_step, &step);
 
-		if (error != nullptr)
+		base::end_lock_limit(limit);
+		if (error != nullptr && base::is_lock_timeout(error))
+		{
+			set_table_wait(step.table->id, "a lock on the target table");
+			route->flip_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kFlipPauseMs);
+		}
+		else if (error != nullptr)
 			mark_failed(worker, step.table, error, worker->applied);
+		else
+			set_table_wait(step.table->id, nullptr);
 		worker->tables_changed = true;
 	}
 	base::commit_transaction();
@@ -207,7 +217,8 @@ schedule_table(ConnectorWorker *worker, Route *route, TimestampTz now)
 	switch (route->table->state)
 	{
 		case state::TableState::queued:
-			start_table(worker, route);
+			if (route->flip_at <= now)
+				start_table(worker, route);
 			break;
 		case state::TableState::catching_up:
 			if (route->table->end_lsn <= worker->applied && route->flip_at <= now)
