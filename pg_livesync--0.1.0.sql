@@ -47,6 +47,7 @@ CREATE TABLE livesync.synced_table (
 	state			text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'copying', 'catching_up', 'streaming', 'paused', 'failed')),
 	phase			text NOT NULL DEFAULT '' CHECK (phase IN ('', 'publish_gate', 'confirm', 'gate', 'load')),
 	failed_from		text,						-- the state to go back to by retry_table
+	paused_from		text,						-- the state to go back to by resume_table
 	mode			text NOT NULL DEFAULT 'keyed' CHECK (mode IN ('keyed', 'snapshot')),
 	copy_data		boolean NOT NULL DEFAULT true,
 	generation		integer NOT NULL DEFAULT 0,
@@ -72,6 +73,13 @@ CREATE TABLE livesync.synced_table (
 	hint			text,
 	updated_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
 	UNIQUE (connector_id, source_schema, source_name)
+);
+
+-- What calls want of a table and its workers have not done yet.  Not columns of the table: whoever loads
+-- a chunk holds the table's row, and a call, perhaps of a long transaction, must neither wait for that nor hold it.
+CREATE TABLE livesync.wish (
+	table_id		bigint PRIMARY KEY REFERENCES livesync.synced_table ON DELETE CASCADE,
+	wanted			text NOT NULL CHECK (wanted IN ('pause'))
 );
 
 -- The ledger of the initial copy: a chunk's rows and its done_at commit together.
@@ -214,6 +222,17 @@ RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_retry_table';
 COMMENT ON FUNCTION livesync.retry_table IS
 'Let a failed table go on where it stopped: its parked changes are applied, then it streams again. source_table: schema.table.';
 
+CREATE FUNCTION livesync.pause_table(connector text, source_table text)
+RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_pause_table';
+COMMENT ON FUNCTION livesync.pause_table IS
+'Park the changes of a table from the next end of a source transaction after this commits, until resume_table(); the other tables go on.
+The worker does it: livesync.tables shows the state paused as soon as it is done. A copy stops after the chunks that are being loaded.';
+
+CREATE FUNCTION livesync.resume_table(connector text, source_table text)
+RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_resume_table';
+COMMENT ON FUNCTION livesync.resume_table IS
+'Let a paused table go on where it was: its parked changes are applied, then it streams again; a copy goes on with the next chunk.';
+
 /*
  * For scripts and tests.
  */
@@ -331,7 +350,7 @@ CROSS JOIN LATERAL (
 	FROM running u WHERE u.table_id = t.id) r
 CROSS JOIN LATERAL (
 	SELECT CASE
-			WHEN coalesce(t.failed_from, t.state) IN ('streaming', 'catching_up') THEN 1.0
+			WHEN coalesce(t.failed_from, t.paused_from, t.state) IN ('streaming', 'catching_up') THEN 1.0
 			WHEN t.chunks_total = 0 THEN 0.0
 			WHEN k.chunks_done = t.chunks_total THEN 1.0
 			ELSE least((k.chunks_done + r.done) / t.chunks_total, 0.999)

@@ -17,7 +17,7 @@ namespace
 
 /* 'schema.table' as the views show it; ERROR when the connector has none of that name. */
 state::SyncedTable *
-find_table(const state::Connector *connector, const char *name)
+find_table(const state::Connector *connector, const char *name, state::RowLock lock)
 {
 	begin_sql();
 	int64 id = run_sql("SELECT id FROM livesync.synced_table WHERE connector_id = $1 "
@@ -27,7 +27,7 @@ find_table(const state::Connector *connector, const char *name)
 				   : 0;
 
 	end_sql();
-	state::SyncedTable *table = id != 0 ? state::load_table(id, state::RowLock::update) : nullptr;
+	state::SyncedTable *table = id != 0 ? state::load_table(id, lock) : nullptr;
 
 	if (table == nullptr)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -37,28 +37,107 @@ find_table(const state::Connector *connector, const char *name)
 	return table;
 }
 
+/* The two arguments that all of these calls have. */
+struct TableCall
+{
+	state::Connector *connector;
+	char *name;
+};
+
+TableCall
+begin_call(FunctionCallInfo fcinfo)
+{
+	worker::require_preloaded();
+
+	state::Connector *connector = find_connector(required_argument(fcinfo, 0, "connector"));
+
+	return TableCall{connector, required_argument(fcinfo, 1, "source_table")};
+}
+
+void
+end_call(const TableCall &call, const char *event)
+{
+	state::record_event(call.connector->name, call.name, event, nullptr);
+	worker::look_at_transaction_end(call.connector->id);
+}
+
+bool
+may_pause(state::TableState state)
+{
+	switch (state)
+	{
+		case state::TableState::copying:
+		case state::TableState::catching_up:
+		case state::TableState::streaming:
+			return true;
+		case state::TableState::queued:
+		case state::TableState::paused:
+		case state::TableState::failed:
+			return false;
+	}
+	return false;
+}
+
 } // namespace
 } // namespace api
 
 extern "C"
 {
 PG_FUNCTION_INFO_V1(livesync_retry_table);
+PG_FUNCTION_INFO_V1(livesync_pause_table);
+PG_FUNCTION_INFO_V1(livesync_resume_table);
 
 PGDLLEXPORT Datum
 livesync_retry_table(PG_FUNCTION_ARGS)
 {
-	worker::require_preloaded();
-	state::Connector *connector =
-		api::find_connector(api::required_argument(fcinfo, 0, "connector"));
-	char *name = api::required_argument(fcinfo, 1, "source_table");
-	state::SyncedTable *table = api::find_table(connector, name);
+	api::TableCall call = api::begin_call(fcinfo);
+	state::SyncedTable *table = api::find_table(call.connector, call.name, state::RowLock::update);
 
 	if (!state::leave_failed(table->id))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("table \"%s\" has not failed", name),
+						errmsg("table \"%s\" has not failed", call.name),
 						errdetail("Its state is %s.", state::state_name(table->state))));
-	state::record_event(connector->name, name, "table_retried", nullptr);
-	worker::look_at_transaction_end(connector->id);
+	api::end_call(call, "table_retried");
+	PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum
+livesync_pause_table(PG_FUNCTION_ARGS)
+{
+	api::TableCall call = api::begin_call(fcinfo);
+	state::SyncedTable *table = api::find_table(call.connector, call.name, state::RowLock::none);
+
+	/* waits for other calls; the worker may have fulfilled theirs, so look at the state after it */
+	if (!state::wish_pause(table->id))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("table \"%s\" is being paused already", call.name),
+						errdetail("That is done between two transactions of the source, when no "
+								  "chunk of the table is being loaded.")));
+	table = api::find_table(call.connector, call.name, state::RowLock::none);
+	if (!api::may_pause(table->state))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("table \"%s\" cannot be paused now", call.name),
+						errdetail("Its state is %s.", state::state_name(table->state))));
+	api::end_call(call, "table_pause_wanted");
+	PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum
+livesync_resume_table(PG_FUNCTION_ARGS)
+{
+	api::TableCall call = api::begin_call(fcinfo);
+	state::SyncedTable *table = api::find_table(call.connector, call.name, state::RowLock::none);
+
+	/* a pause that was not made yet is just not made */
+	if (!state::cancel_pause(table->id))
+	{
+		table = api::find_table(call.connector, call.name, state::RowLock::update);
+		if (!state::leave_paused(table->id))
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							errmsg("table \"%s\" is not paused", call.name),
+							errdetail("Its state is %s.", state::state_name(table->state))));
+	}
+	api::end_call(call, "table_resumed");
 	PG_RETURN_VOID();
 }
 }

@@ -34,6 +34,7 @@ claim_chunk(int connector_id, int64 table_id)
 				"AND t.generation = c.generation "
 				"WHERE t.connector_id = $1 AND t.state = 'copying' AND t.phase = 'load' "
 				"AND c.done_at IS NULL AND ($2 = 0 OR t.id = $2) "
+				"AND NOT EXISTS (SELECT FROM livesync.wish w WHERE w.table_id = t.id) "
 				"ORDER BY t.bytes_expected DESC, t.id, c.number "
 				"LIMIT 1 FOR UPDATE OF c SKIP LOCKED",
 				{int_value(connector_id), bigint_value(table_id)}) == 1)

@@ -18,7 +18,9 @@ namespace
 	"SELECT id, connector_id, source_schema, source_name, source_oid, target_schema, "             \
 	"target_name, state, phase, mode, copy_data, generation, fingerprint, columns, key_columns, "  \
 	"row_filter, replica_identity, empty_at_start, load_upserts, exported, snapshot, admit_lsn, "  \
-	"end_lsn, bytes_expected, chunks_total, binary_types::text[] FROM livesync.synced_table "
+	"end_lsn, bytes_expected, chunks_total, binary_types::text[], paused_from, "                   \
+	"EXISTS (SELECT FROM livesync.wish w WHERE w.table_id = synced_table.id "                      \
+	"AND w.wanted = 'pause') FROM livesync.synced_table "
 
 struct StateWord
 {
@@ -110,6 +112,8 @@ read_row(const SqlScope &scope, uint64 row)
 
 	for (int i = 0; i < Min(ntypes, it->ncolumns); i++)
 		it->binary_types[i] = atooid(types[i]);
+	it->paused_from = is_null(row, 27) ? it->state : state_of(get_text(scope, row, 27));
+	it->is_pause_wanted = get_bool(row, 28);
 	return it;
 }
 
@@ -280,8 +284,9 @@ release_table(int64 id)
 	run_alone("DELETE FROM livesync.chunk WHERE table_id = $1", {bigint_value(id)});
 	run_alone("DELETE FROM livesync.aside WHERE table_id = $1", {bigint_value(id)});
 	run_alone("UPDATE livesync.synced_table SET released = true, state = 'paused', phase = '', "
-			  "parked_lsn = NULL, failed_from = NULL WHERE id = $1",
+			  "parked_lsn = NULL, failed_from = NULL, paused_from = NULL WHERE id = $1",
 			  {bigint_value(id)});
+	(void) cancel_pause(id);
 }
 
 void
@@ -298,8 +303,8 @@ record_publication(int64 id, const Publication &publication, bool restart)
 			   bigint_value(publication.rows)});
 	if (restart)
 		run_alone("UPDATE livesync.synced_table SET state = 'queued', phase = 'publish_gate', "
-				  "failed_from = NULL, last_error = NULL, hint = NULL, error_lsn = NULL, "
-				  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
+				  "failed_from = NULL, paused_from = NULL, last_error = NULL, hint = NULL, "
+				  "error_lsn = NULL, updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
 				  {bigint_value(id)});
 }
 
@@ -313,7 +318,7 @@ start_copying(int64 id, bool target_is_empty)
 		"UPDATE livesync.synced_table SET state = 'copying', phase = 'gate', "
 		"generation = generation + 1, empty_at_start = $2, load_upserts = NOT $2, "
 		"chunks_total = 0, exported = NULL, snapshot = NULL, end_lsn = NULL, parked_lsn = NULL, "
-		"failed_from = NULL, "
+		"failed_from = NULL, paused_from = NULL, "
 		"updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
 		{bigint_value(id), bool_value(target_is_empty)});
 }
@@ -398,6 +403,50 @@ leave_failed(int64 id)
 					 "end_lsn = CASE failed_from WHEN 'streaming' THEN NULL ELSE end_lsn END, "
 					 "failed_from = NULL, "
 					 "updated_at = pg_catalog.clock_timestamp() WHERE id = $1 AND state = 'failed'",
+					 {bigint_value(id)}) == 1;
+}
+
+bool
+wish_pause(int64 id)
+{
+	return run_alone("INSERT INTO livesync.wish (table_id, wanted) VALUES ($1, 'pause') "
+					 "ON CONFLICT DO NOTHING",
+					 {bigint_value(id)}) == 1;
+}
+
+bool
+cancel_pause(int64 id)
+{
+	return run_alone("DELETE FROM livesync.wish WHERE table_id = $1 AND wanted = 'pause'",
+					 {bigint_value(id)}) == 1;
+}
+
+bool
+try_take_pause(int64 id)
+{
+	return run_alone("DELETE FROM livesync.wish WHERE table_id IN (SELECT table_id "
+					 "FROM livesync.wish WHERE table_id = $1 AND wanted = 'pause' "
+					 "FOR UPDATE SKIP LOCKED)",
+					 {bigint_value(id)}) == 1;
+}
+
+void
+set_paused(int64 id, XLogRecPtr applied)
+{
+	run_alone("UPDATE livesync.synced_table SET paused_from = state, state = 'paused', "
+			  "parked_lsn = CASE state WHEN 'streaming' THEN $2 ELSE parked_lsn END, "
+			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
+			  {bigint_value(id), lsn_value(applied)});
+}
+
+bool
+leave_paused(int64 id)
+{
+	return run_alone("UPDATE livesync.synced_table SET state = CASE paused_from "
+					 "WHEN 'streaming' THEN 'catching_up' ELSE paused_from END, "
+					 "end_lsn = CASE paused_from WHEN 'streaming' THEN NULL ELSE end_lsn END, "
+					 "paused_from = NULL, "
+					 "updated_at = pg_catalog.clock_timestamp() WHERE id = $1 AND state = 'paused'",
 					 {bigint_value(id)}) == 1;
 }
 

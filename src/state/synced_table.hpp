@@ -9,6 +9,8 @@
  *                                            ▼                ▼
  *                                          failed           paused
  *
+ * retry_table and resume_table lead back, to catching_up where a table came from streaming.
+ *
  * All functions need a transaction.  Whoever changes a row takes it FOR UPDATE first; loaders hold
  * it FOR SHARE for as long as they load, so that neither state nor generation changes under them.
  */
@@ -25,8 +27,8 @@ enum class TableState
 	copying, /* set by the connector worker; changes go to the spool; copy workers load */
 	catching_up, /* set by a copy worker after the last chunk; the spool is replayed */
 	streaming,	 /* set by the connector worker only; changes are applied as they come */
-	paused,		 /* changes go to the spool until somebody resumes it */
-	failed,		 /* changes go to the spool until somebody retries it */
+	paused, /* set by the connector worker; changes go to the spool until somebody resumes it */
+	failed, /* changes go to the spool until somebody retries it */
 };
 
 /* Steps within queued (publish_gate, confirm) and copying (gate, load); durable like the state. */
@@ -55,6 +57,7 @@ struct SyncedTable
 	char *target_schema;
 	char *target_name;
 	TableState state;
+	TableState paused_from; /* while paused: the state to go back to */
 	Phase phase;
 	CopyMode mode;
 	bool copy_data;
@@ -75,6 +78,7 @@ struct SyncedTable
 	XLogRecPtr end_lsn;
 	int64 bytes_expected;
 	int chunks_total;
+	bool is_pause_wanted; /* a call asked for it */
 };
 
 struct SyncedTables
@@ -138,6 +142,16 @@ void set_streaming(int64 id);
 void set_failed(int64 id, const char *error, const char *hint, XLogRecPtr lsn);
 /* Back to where it failed; false when it is not failed. */
 bool leave_failed(int64 id);
+/*
+ * Pausing: calls record the wish, the connector worker fulfils it, because only it knows a position up to which all is
+ * applied.  A table that streamed is parked from that position on.
+ */
+bool wish_pause(int64 id);	   /* false: somebody did before */
+bool cancel_pause(int64 id);   /* false: there is no such wish, not any more */
+bool try_take_pause(int64 id); /* the same without waiting, by who fulfils it */
+void set_paused(int64 id, XLogRecPtr applied);
+/* Back to where it was paused; false when it is not paused. */
+bool leave_paused(int64 id);
 /* Copy again from the start, in a new generation; its target must be emptied by who calls. */
 void restart_copy(int64 id, bool empty_target);
 

@@ -120,6 +120,7 @@ void finish_poll(ConnectorWorker *worker);
 
 /* schedule.cpp */
 void reload_routes(ConnectorWorker *worker);
+void pause_tables(ConnectorWorker *worker);	   /* those that calls want paused */
 bool schedule_tables(ConnectorWorker *worker); /* false: all tables stream */
 void schedule_copies(ConnectorWorker *worker);
 

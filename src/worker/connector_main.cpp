@@ -131,6 +131,7 @@ do_housekeeping(ConnectorWorker *worker)
 			entry->is_tables_changed = false;
 			reload_routes(worker);
 		}
+		pause_tables(worker);
 		bool has_work = schedule_tables(worker);
 
 		/* nothing may be received with the routes of before: the spool of a table that streams is never read */
@@ -159,6 +160,8 @@ void
 run(ConnectorWorker *worker)
 {
 	reload_routes(worker);
+	/* what was asked for while nothing ran comes before anything is received */
+	pause_tables(worker);
 	pgstat_report_activity(STATE_RUNNING, psprintf("livesync connector %s", worker->config->name));
 	for (;;)
 	{

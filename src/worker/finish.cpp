@@ -160,7 +160,8 @@ drain_one_table(Copier *copier)
 		pick_table(copier,
 				   "SELECT t.id FROM livesync.synced_table t WHERE t.connector_id = $1 "
 				   "AND t.state = 'catching_up' AND (SELECT sum(s.changes) FROM livesync.spool s "
-				   "WHERE s.table_id = t.id AND s.generation = t.generation) > $2 LIMIT 1 "
+				   "WHERE s.table_id = t.id AND s.generation = t.generation) > $2 "
+				   "AND NOT EXISTS (SELECT FROM livesync.wish w WHERE w.table_id = t.id) LIMIT 1 "
 				   "FOR NO KEY UPDATE OF t SKIP LOCKED",
 				   kTailChanges);
 	state::SyncedTable *table =

@@ -8,6 +8,8 @@
  *   recorded, not in the publication   released: its row goes, its data stays
  *   published otherwise than recorded  copied again: changes may have been missed in between
  *   another table under the name       copied again
+ *
+ * A paused table is left as it is until it is resumed: what must be copied again is found again then.
  */
 #include "worker/connector.hpp"
 
@@ -41,12 +43,14 @@ bool
 is_published_otherwise(const state::SyncedTable *recorded, const source::PublishedTable &published)
 {
 	size_t membership = strcspn(published.fingerprint, ":");
+	state::TableState state =
+		recorded->state == state::TableState::paused ? recorded->paused_from : recorded->state;
 
 	if (recorded->source_oid != published.oid)
 		return true;
 	/* one that failed in the middle of its copy would get the new columns for the rest of its chunks only */
-	if (recorded->state == state::TableState::streaming ||
-		(recorded->state == state::TableState::failed && recorded->end_lsn != InvalidXLogRecPtr))
+	if (state == state::TableState::streaming ||
+		(state == state::TableState::failed && recorded->end_lsn != InvalidXLogRecPtr))
 		return strncmp(recorded->fingerprint, published.fingerprint, membership) != 0;
 	return strcmp(recorded->fingerprint, published.fingerprint) != 0;
 }
@@ -97,7 +101,10 @@ reconcile(ConnectorWorker *worker, const source::PublishedTables &published)
 		}
 		is_recorded[match - published.tables] = true;
 		if (is_published_otherwise(table, *match))
-			republish_table(worker, table, *match);
+		{
+			if (table->state != state::TableState::paused)
+				republish_table(worker, table, *match);
+		}
 		else if (strcmp(table->fingerprint, match->fingerprint) != 0)
 		{
 			state::record_publication(table->id, describe_publication(*match), false);

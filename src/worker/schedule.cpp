@@ -6,6 +6,7 @@
  *   queued       begin the copy: from this commit on the table's changes are spooled
  *   catching_up  when the stream has passed the copy's end: replay the tail and let the table stream
  *   failed       try again after a delay
+ *   any          a call wants it paused: from this commit on its changes are spooled, until a call resumes it
  *
  * Only this process writes spools and lets tables stream, so only it can know that nothing is missing.
  */
@@ -211,6 +212,30 @@ retry_failed(ConnectorWorker *worker, Route *route, TimestampTz now)
 	base::commit_transaction();
 }
 
+/* Here everything before `applied` is in the table and nothing behind it. */
+void
+try_pause(ConnectorWorker *worker, Route *route)
+{
+	base::begin_transaction();
+	state::SyncedTable *table = state::load_table(route->table->id, state::RowLock::try_update);
+	bool is_paused = table != nullptr &&
+					 (table->state == state::TableState::streaming ||
+					  table->state == state::TableState::copying ||
+					  table->state == state::TableState::catching_up) &&
+					 state::try_take_pause(table->id);
+
+	if (is_paused)
+	{
+		state::set_paused(table->id, worker->applied);
+		set_table_wait(table->id, nullptr);
+		state::record_event(worker->config->name, route->name, "table_paused", nullptr);
+		worker->tables_changed = true;
+	}
+	base::commit_transaction();
+	if (is_paused)
+		base::failpoint("table_paused", route->name);
+}
+
 void
 schedule_table(ConnectorWorker *worker, Route *route, TimestampTz now)
 {
@@ -221,7 +246,8 @@ schedule_table(ConnectorWorker *worker, Route *route, TimestampTz now)
 				start_table(worker, route);
 			break;
 		case state::TableState::catching_up:
-			if (route->table->end_lsn <= worker->applied && route->flip_at <= now)
+			if (!route->table->is_pause_wanted && route->table->end_lsn <= worker->applied &&
+				route->flip_at <= now)
 				try_flip(worker, route);
 			break;
 		case state::TableState::failed:
@@ -268,12 +294,14 @@ count_copy_jobs(int connector_id)
 	base::run_sql(
 		"SELECT (SELECT count(*) FROM livesync.chunk c JOIN livesync.synced_table t "
 		"ON t.id = c.table_id AND t.generation = c.generation WHERE t.connector_id = $1 "
-		"AND t.state = 'copying' AND t.phase = 'load' AND c.done_at IS NULL) + "
+		"AND t.state = 'copying' AND t.phase = 'load' AND c.done_at IS NULL "
+		"AND NOT EXISTS (SELECT FROM livesync.wish w WHERE w.table_id = t.id)) + "
 		"(SELECT count(*) FROM livesync.synced_table t WHERE t.connector_id = $1 AND "
 		"(t.phase IN ('publish_gate', 'gate') AND t.state IN ('queued', 'copying') "
 		"OR t.state = 'copying' AND t.phase = 'load' AND NOT EXISTS (SELECT FROM livesync.chunk c "
 		"WHERE c.table_id = t.id AND c.generation = t.generation AND c.done_at IS NULL) "
-		"OR t.state = 'catching_up' AND (SELECT sum(s.changes) FROM livesync.spool s "
+		"OR t.state = 'catching_up' AND NOT EXISTS (SELECT FROM livesync.wish w "
+		"WHERE w.table_id = t.id) AND (SELECT sum(s.changes) FROM livesync.spool s "
 		"WHERE s.table_id = t.id AND s.generation = t.generation) > $2))",
 		{base::int_value(connector_id), base::int_value(kTailChanges)});
 	int jobs = (int) Min(base::get_bigint(0, 1), 1000);
@@ -281,6 +309,40 @@ count_copy_jobs(int connector_id)
 	base::end_sql();
 	base::commit_transaction();
 	return jobs;
+}
+
+/* A step may change the routes and runs transactions of its own: go by id. */
+struct RouteIds
+{
+	int count;
+	int64 *ids;
+};
+
+RouteIds
+pick_routes(const ConnectorWorker *worker, bool (*is_wanted)(const Route *route))
+{
+	HTAB *routes = worker->routes->by_relid;
+	RouteIds it{0, (int64 *) palloc(sizeof(int64) * (hash_get_num_entries(routes) + 1))};
+	HASH_SEQ_STATUS scan;
+	Route *route;
+
+	hash_seq_init(&scan, routes);
+	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
+		if (is_wanted(route))
+			it.ids[it.count++] = route->table->id;
+	return it;
+}
+
+bool
+is_pause_wanted(const Route *route)
+{
+	return route->table->is_pause_wanted;
+}
+
+bool
+is_attention_wanted(const Route *route)
+{
+	return route->table->state != state::TableState::streaming || route->retries > 0;
 }
 
 } // namespace
@@ -294,26 +356,33 @@ reload_routes(ConnectorWorker *worker)
 	base::commit_transaction();
 }
 
+void
+pause_tables(ConnectorWorker *worker)
+{
+	RouteIds wanted = pick_routes(worker, is_pause_wanted);
+	Route *route;
+
+	for (int i = 0; i < wanted.count; i++)
+		if ((route = find_route_by_id(worker->routes, wanted.ids[i])) != nullptr)
+			try_pause(worker, route);
+	pfree(wanted.ids);
+	/* the next change must not go the way of before */
+	if (worker->tables_changed)
+		reload_routes(worker);
+}
+
 bool
 schedule_tables(ConnectorWorker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	HASH_SEQ_STATUS scan;
+	RouteIds wanted = pick_routes(worker, is_attention_wanted);
 	Route *route;
-	int64 *ids;
-	int count = 0;
 
-	/* a step may change the routes: go by id */
-	ids = (int64 *) palloc(sizeof(int64) * (hash_get_num_entries(worker->routes->by_relid) + 1));
-	hash_seq_init(&scan, worker->routes->by_relid);
-	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
-		if (route->table->state != state::TableState::streaming || route->retries > 0)
-			ids[count++] = route->table->id;
-	for (int i = 0; i < count; i++)
-		if ((route = find_route_by_id(worker->routes, ids[i])) != nullptr)
+	for (int i = 0; i < wanted.count; i++)
+		if ((route = find_route_by_id(worker->routes, wanted.ids[i])) != nullptr)
 			schedule_table(worker, route, now);
-	pfree(ids);
-	return count > 0;
+	pfree(wanted.ids);
+	return wanted.count > 0;
 }
 
 void
