@@ -79,7 +79,7 @@ CREATE TABLE livesync.synced_table (
 -- a chunk holds the table's row, and a call, perhaps of a long transaction, must neither wait for that nor hold it.
 CREATE TABLE livesync.wish (
 	table_id		bigint PRIMARY KEY REFERENCES livesync.synced_table ON DELETE CASCADE,
-	wanted			text NOT NULL CHECK (wanted IN ('pause'))
+	wanted			text NOT NULL CHECK (wanted IN ('pause', 'skip'))
 );
 
 -- The ledger of the initial copy: a chunk's rows and its done_at commit together.
@@ -143,7 +143,8 @@ CREATE TABLE livesync.table_stats (
 	delete_missing	bigint NOT NULL DEFAULT 0,
 	batches			bigint NOT NULL DEFAULT 0,
 	replayed_batches bigint NOT NULL DEFAULT 0,
-	errors			bigint NOT NULL DEFAULT 0
+	errors			bigint NOT NULL DEFAULT 0,
+	skipped			bigint NOT NULL DEFAULT 0	-- by skip_change
 );
 
 CREATE TABLE livesync.event (
@@ -221,6 +222,12 @@ CREATE FUNCTION livesync.retry_table(connector text, source_table text)
 RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_retry_table';
 COMMENT ON FUNCTION livesync.retry_table IS
 'Let a failed table go on where it stopped: its parked changes are applied, then it streams again. source_table: schema.table.';
+
+CREATE FUNCTION livesync.skip_change(connector text, source_table text)
+RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_skip_change';
+COMMENT ON FUNCTION livesync.skip_change IS
+'Drop the one change that made a table fail, then go on as retry_table does: the last resort, the target then differs from the source in that row.
+The worker looks for the first parked change that fails, alone and in its order, and drops it only if it fails with the same error; livesync.events names it.';
 
 CREATE FUNCTION livesync.pause_table(connector text, source_table text)
 RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_pause_table';
@@ -400,12 +407,12 @@ SELECT c.name AS connector,
 	t.source_schema || '.' || t.source_name AS source_table,
 	s.inserts, s.updates, s.deletes, s.truncates,
 	s.insert_exists, s.update_missing, s.delete_missing,
-	s.batches, s.replayed_batches, s.errors
+	s.batches, s.replayed_batches, s.errors, s.skipped
 FROM livesync.table_stats s
 JOIN livesync.synced_table t ON t.id = s.table_id AND NOT t.released
 JOIN livesync.connector c ON c.id = t.connector_id;
 COMMENT ON VIEW livesync.stats IS
-'Changes applied to each table, conflicts by their names (the source wins), sets of changes applied (batches) and applied again one by one (replayed_batches), errors.';
+'Changes applied to each table, conflicts by their names (the source wins), sets of changes applied (batches) and applied again one by one (replayed_batches), errors, changes dropped by skip_change (skipped).';
 
 CREATE VIEW livesync.events AS
 SELECT at, connector, source_table, event, detail FROM livesync.event ORDER BY id;

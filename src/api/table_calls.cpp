@@ -61,6 +61,14 @@ end_call(const TableCall &call, const char *event)
 	worker::look_at_transaction_end(call.connector->id);
 }
 
+/* A failed table that is just being tried again counts: its error stands until it is known to be mended. */
+bool
+has_failed(const state::SyncedTable *table)
+{
+	return table->state == state::TableState::failed ||
+		   (table->state == state::TableState::catching_up && table->last_error != nullptr);
+}
+
 bool
 may_pause(state::TableState state)
 {
@@ -84,6 +92,7 @@ may_pause(state::TableState state)
 extern "C"
 {
 PG_FUNCTION_INFO_V1(livesync_retry_table);
+PG_FUNCTION_INFO_V1(livesync_skip_change);
 PG_FUNCTION_INFO_V1(livesync_pause_table);
 PG_FUNCTION_INFO_V1(livesync_resume_table);
 
@@ -102,17 +111,45 @@ livesync_retry_table(PG_FUNCTION_ARGS)
 }
 
 PGDLLEXPORT Datum
+livesync_skip_change(PG_FUNCTION_ARGS)
+{
+	api::TableCall call = api::begin_call(fcinfo);
+	/* the row lock keeps the table from streaming before the wish is seen */
+	state::SyncedTable *table = api::find_table(call.connector, call.name, state::RowLock::update);
+
+	if (!api::has_failed(table))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("table \"%s\" has not failed", call.name),
+						errdetail("Its state is %s.", state::state_name(table->state))));
+	if (table->came_from != state::TableState::streaming &&
+		table->came_from != state::TableState::catching_up)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("table \"%s\" has no change that fails", call.name),
+						errdetail("It failed before or while its rows were copied: %s",
+								  table->last_error ? table->last_error : ""),
+						errhint("Mend the cause, then call livesync.retry_table().")));
+	if (!state::make_wish(table->id, state::Wish::skip))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("another call for table \"%s\" has not been carried out yet", call.name),
+				 errhint("livesync.events tells when it is.")));
+	api::end_call(call, "change_skip_wanted");
+	PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum
 livesync_pause_table(PG_FUNCTION_ARGS)
 {
 	api::TableCall call = api::begin_call(fcinfo);
 	state::SyncedTable *table = api::find_table(call.connector, call.name, state::RowLock::none);
 
 	/* waits for other calls; the worker may have fulfilled theirs, so look at the state after it */
-	if (!state::wish_pause(table->id))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("table \"%s\" is being paused already", call.name),
-						errdetail("That is done between two transactions of the source, when no "
-								  "chunk of the table is being loaded.")));
+	if (!state::make_wish(table->id, state::Wish::pause))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("another call for table \"%s\" has not been carried out yet", call.name),
+				 errdetail("A pause is made between two transactions of the source, when "
+						   "no chunk of the table is being loaded.")));
 	table = api::find_table(call.connector, call.name, state::RowLock::none);
 	if (!api::may_pause(table->state))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -129,7 +166,7 @@ livesync_resume_table(PG_FUNCTION_ARGS)
 	state::SyncedTable *table = api::find_table(call.connector, call.name, state::RowLock::none);
 
 	/* a pause that was not made yet is just not made */
-	if (!state::cancel_pause(table->id))
+	if (!state::cancel_wish(table->id, state::Wish::pause))
 	{
 		table = api::find_table(call.connector, call.name, state::RowLock::update);
 		if (!state::leave_paused(table->id))

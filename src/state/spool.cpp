@@ -103,6 +103,27 @@ read_segment(int64 table_id, int generation, int64 after)
 }
 
 void
+delete_entry(int64 table_id, int generation, int64 segment, int entry)
+{
+	SpoolSegment *from = read_segment(table_id, generation, segment - 1);
+
+	if (from == nullptr || from->number != segment)
+		elog(ERROR, "spool segment is missing");
+	std::string_view rest(VARDATA_ANY(from->body), VARSIZE_ANY_EXHDR(from->body));
+	StringInfoData body;
+	SpoolEntry it;
+
+	initStringInfo(&body);
+	for (int i = 0; next_entry(&rest, &it); i++)
+		if (i != entry)
+			append_entry(&body, it);
+	run_alone("UPDATE livesync.spool SET changes = changes - 1, body = $4 "
+			  "WHERE table_id = $1 AND generation = $2 AND segment = $3",
+			  {bigint_value(table_id), int_value(generation), bigint_value(segment),
+			   bytes_value(body.data, body.len)});
+}
+
+void
 delete_segments(int64 table_id, int generation, int64 up_to)
 {
 	run_alone("DELETE FROM livesync.spool WHERE table_id = $1 AND generation = $2 "

@@ -44,6 +44,8 @@ int64 last_segment(int64 table_id, int generation); /* 0: none */
 int64 count_spooled(int64 table_id, int generation);
 /* The first segment after `after`; nullptr: none. */
 SpoolSegment *read_segment(int64 table_id, int generation, int64 after);
+/* Take one entry, counted from 0, out of a segment. */
+void delete_entry(int64 table_id, int generation, int64 segment, int entry);
 void delete_segments(int64 table_id, int generation, int64 up_to);
 
 } // namespace state

@@ -32,4 +32,11 @@ count_error(int64 table_id)
 			  {bigint_value(table_id)});
 }
 
+void
+count_skipped(int64 table_id)
+{
+	run_alone("UPDATE livesync.table_stats SET skipped = skipped + 1 WHERE table_id = $1",
+			  {bigint_value(table_id)});
+}
+
 } // namespace state

@@ -26,5 +26,6 @@ struct TableStats
 
 void add_stats(int64 table_id, const TableStats &delta);
 void count_error(int64 table_id);
+void count_skipped(int64 table_id);
 
 } // namespace state

@@ -18,9 +18,10 @@ namespace
 	"SELECT id, connector_id, source_schema, source_name, source_oid, target_schema, "             \
 	"target_name, state, phase, mode, copy_data, generation, fingerprint, columns, key_columns, "  \
 	"row_filter, replica_identity, empty_at_start, load_upserts, exported, snapshot, admit_lsn, "  \
-	"end_lsn, bytes_expected, chunks_total, binary_types::text[], paused_from, "                   \
-	"EXISTS (SELECT FROM livesync.wish w WHERE w.table_id = synced_table.id "                      \
-	"AND w.wanted = 'pause') FROM livesync.synced_table "
+	"end_lsn, bytes_expected, chunks_total, binary_types::text[], "                                \
+	"coalesce(paused_from, failed_from, state), "                                                  \
+	"(SELECT w.wanted FROM livesync.wish w WHERE w.table_id = synced_table.id), last_error, "      \
+	"parked_lsn FROM livesync.synced_table "
 
 struct StateWord
 {
@@ -44,6 +45,17 @@ constexpr PhaseWord kPhaseWords[] = {
 	{Phase::none, ""},			 {Phase::publish_gate, "publish_gate"},
 	{Phase::confirm, "confirm"}, {Phase::gate, "gate"},
 	{Phase::load, "load"},
+};
+
+struct WishWord
+{
+	Wish wish;
+	const char *word;
+};
+
+constexpr WishWord kWishWords[] = {
+	{Wish::pause, "pause"},
+	{Wish::skip, "skip"},
 };
 
 TableState
@@ -71,6 +83,24 @@ phase_name(Phase phase)
 		if (phase == it.phase)
 			return it.word;
 	elog(ERROR, "unknown phase of a synced table");
+}
+
+Wish
+wish_of(const char *word)
+{
+	for (const WishWord &it : kWishWords)
+		if (word != nullptr && strcmp(word, it.word) == 0)
+			return it.wish;
+	return Wish::none;
+}
+
+const char *
+wish_name(Wish wish)
+{
+	for (const WishWord &it : kWishWords)
+		if (wish == it.wish)
+			return it.word;
+	elog(ERROR, "unknown wish for a synced table");
 }
 
 SyncedTable *
@@ -112,8 +142,10 @@ read_row(const SqlScope &scope, uint64 row)
 
 	for (int i = 0; i < Min(ntypes, it->ncolumns); i++)
 		it->binary_types[i] = atooid(types[i]);
-	it->paused_from = is_null(row, 27) ? it->state : state_of(get_text(scope, row, 27));
-	it->is_pause_wanted = get_bool(row, 28);
+	it->came_from = state_of(get_text(scope, row, 27));
+	it->wish = wish_of(get_text(scope, row, 28));
+	it->last_error = get_text(scope, row, 29);
+	it->parked_lsn = get_lsn(row, 30);
 	return it;
 }
 
@@ -179,6 +211,7 @@ copy_table(const SyncedTable *table)
 	memcpy(it->binary_types, table->binary_types, sizeof(Oid) * table->ncolumns);
 	it->exported = copy_text(table->exported);
 	it->snapshot = copy_text(table->snapshot);
+	it->last_error = copy_text(table->last_error);
 	return it;
 }
 
@@ -286,7 +319,8 @@ release_table(int64 id)
 	run_alone("UPDATE livesync.synced_table SET released = true, state = 'paused', phase = '', "
 			  "parked_lsn = NULL, failed_from = NULL, paused_from = NULL WHERE id = $1",
 			  {bigint_value(id)});
-	(void) cancel_pause(id);
+	(void) cancel_wish(id, Wish::pause);
+	(void) cancel_wish(id, Wish::skip);
 }
 
 void
@@ -314,6 +348,7 @@ start_copying(int64 id, bool target_is_empty)
 	run_alone("DELETE FROM livesync.spool WHERE table_id = $1", {bigint_value(id)});
 	run_alone("DELETE FROM livesync.chunk WHERE table_id = $1", {bigint_value(id)});
 	run_alone("DELETE FROM livesync.aside WHERE table_id = $1", {bigint_value(id)});
+	(void) cancel_wish(id, Wish::skip);
 	run_alone(
 		"UPDATE livesync.synced_table SET state = 'copying', phase = 'gate', "
 		"generation = generation + 1, empty_at_start = $2, load_upserts = NOT $2, "
@@ -407,27 +442,33 @@ leave_failed(int64 id)
 }
 
 bool
-wish_pause(int64 id)
+make_wish(int64 id, Wish wish)
 {
-	return run_alone("INSERT INTO livesync.wish (table_id, wanted) VALUES ($1, 'pause') "
+	return run_alone("INSERT INTO livesync.wish (table_id, wanted) VALUES ($1, $2) "
 					 "ON CONFLICT DO NOTHING",
-					 {bigint_value(id)}) == 1;
+					 {bigint_value(id), text_value(wish_name(wish))}) == 1;
 }
 
 bool
-cancel_pause(int64 id)
+cancel_wish(int64 id, Wish wish)
 {
-	return run_alone("DELETE FROM livesync.wish WHERE table_id = $1 AND wanted = 'pause'",
-					 {bigint_value(id)}) == 1;
+	return run_alone("DELETE FROM livesync.wish WHERE table_id = $1 AND wanted = $2",
+					 {bigint_value(id), text_value(wish_name(wish))}) == 1;
 }
 
 bool
-try_take_pause(int64 id)
+try_take_wish(int64 id, Wish wish)
 {
 	return run_alone("DELETE FROM livesync.wish WHERE table_id IN (SELECT table_id "
-					 "FROM livesync.wish WHERE table_id = $1 AND wanted = 'pause' "
+					 "FROM livesync.wish WHERE table_id = $1 AND wanted = $2 "
 					 "FOR UPDATE SKIP LOCKED)",
-					 {bigint_value(id)}) == 1;
+					 {bigint_value(id), text_value(wish_name(wish))}) == 1;
+}
+
+bool
+has_wish(int64 id)
+{
+	return run_alone("SELECT FROM livesync.wish WHERE table_id = $1", {bigint_value(id)}) == 1;
 }
 
 void

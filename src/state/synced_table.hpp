@@ -47,6 +47,14 @@ enum class CopyMode
 	snapshot, /* all chunks under one exported snapshot */
 };
 
+/* What a call asked for and no worker has done yet. */
+enum class Wish
+{
+	none,
+	pause, /* fulfilled by the connector worker */
+	skip, /* drop the change that fails; fulfilled by a copy worker; nobody drains the spool meanwhile */
+};
+
 struct SyncedTable
 {
 	int64 id;
@@ -57,7 +65,7 @@ struct SyncedTable
 	char *target_schema;
 	char *target_name;
 	TableState state;
-	TableState paused_from; /* while paused: the state to go back to */
+	TableState came_from; /* while paused or failed: the state to go back to */
 	Phase phase;
 	CopyMode mode;
 	bool copy_data;
@@ -78,7 +86,9 @@ struct SyncedTable
 	XLogRecPtr end_lsn;
 	int64 bytes_expected;
 	int chunks_total;
-	bool is_pause_wanted; /* a call asked for it */
+	Wish wish;
+	char *last_error; /* the last failure, until it is known to be mended */
+	XLogRecPtr parked_lsn;
 };
 
 struct SyncedTables
@@ -143,15 +153,20 @@ void set_failed(int64 id, const char *error, const char *hint, XLogRecPtr lsn);
 /* Back to where it failed; false when it is not failed. */
 bool leave_failed(int64 id);
 /*
- * Pausing: calls record the wish, the connector worker fulfils it, because only it knows a position up to which all is
- * applied.  A table that streamed is parked from that position on.
+ * Pausing: only the connector worker knows a position up to which all is applied.  A table that streamed is parked from
+ * that position on.
  */
-bool wish_pause(int64 id);	   /* false: somebody did before */
-bool cancel_pause(int64 id);   /* false: there is no such wish, not any more */
-bool try_take_pause(int64 id); /* the same without waiting, by who fulfils it */
 void set_paused(int64 id, XLogRecPtr applied);
 /* Back to where it was paused; false when it is not paused. */
 bool leave_paused(int64 id);
+/*
+ * Wishes of calls; one at a time for a table.  Kept beside the table: its row is held by who loads, and must not be held
+ * by a call, whose transaction may be long.
+ */
+bool make_wish(int64 id, Wish wish);	 /* false: there is one already; waits for other calls */
+bool cancel_wish(int64 id, Wish wish);	 /* false: there is none such, not any more */
+bool try_take_wish(int64 id, Wish wish); /* the same without waiting, by who fulfils it */
+bool has_wish(int64 id);
 /* Copy again from the start, in a new generation; its target must be emptied by who calls. */
 void restart_copy(int64 id, bool empty_target);
 

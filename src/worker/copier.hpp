@@ -7,6 +7,7 @@
  *   plan        gates; the plan of a table; its exported snapshot
  *   load        one chunk
  *   finish      the end of a table's load; long spools
+ *   skip        drops the change that makes a table fail, when a call asks for it
  *
  * A copy worker owns nothing that must survive: claims are row locks and advisory locks, and end with it.
  */
@@ -58,6 +59,7 @@ bool poll_gates(Copier *copier);
 bool load_one_chunk(Copier *copier);
 bool finish_one_table(Copier *copier);
 bool drain_one_table(Copier *copier);
+bool skip_one_change(Copier *copier);
 void release_finished_snapshots(Copier *copier);
 
 /* Writes the table off to start over: it goes back to queued, and why is told in events. */

@@ -37,7 +37,8 @@ work(Copier *copier)
 	bool is_waiting = poll_gates(copier);
 
 	release_finished_snapshots(copier);
-	if (load_one_chunk(copier) || finish_one_table(copier) || drain_one_table(copier))
+	if (load_one_chunk(copier) || finish_one_table(copier) || skip_one_change(copier) ||
+		drain_one_table(copier))
 		return true;
 	if (is_waiting || copier->snapshots != nullptr)
 	{

@@ -145,6 +145,12 @@ written_hook(void *context, const target::TargetRelation *relation, const wire::
 constexpr int kRunChanges = 20000;
 constexpr size_t kRunBytes = 16 * 1024 * 1024;
 
+struct SpooledChange
+{
+	target::PendingChange change; /* first: lists of them are lists of these */
+	SpoolPlace place;
+};
+
 /* A run of changes, over as many segments as it takes, until something ends it. */
 struct DrainRun
 {
@@ -154,28 +160,17 @@ struct DrainRun
 	MemoryContext memory; /* segments and changes of the run; reset when it is replayed */
 	target::PendingChange *first;
 	target::PendingChange *last;
+	SpoolPlace place; /* of the entry being taken */
 	int changes;
 	size_t bytes;
 };
 
 DrainResult
-replay_run(DrainRun *run)
+replay_list(Drain *drain, target::TargetRelation *target, const StreamRelation *relation,
+			const target::PendingChange *first)
 {
-	Drain *drain = run->drain;
-	const StreamRelation *relation = find_relation(run->relations, run->route.relid);
 	target::ApplyCounts counts{};
 
-	if (run->first == nullptr)
-		return DrainResult::empty;
-	if (relation == nullptr)
-		elog(ERROR, "spool segment has changes without their relation");
-
-	target::TargetRelation *target = open_route_target(&run->route, relation);
-	const target::PendingChange *first = run->first;
-
-	run->first = run->last = nullptr;
-	run->changes = 0;
-	drain->stats.batches++;
 	if (drain->table->mode == state::CopyMode::snapshot)
 		return target::apply_changes(target, first, &counts, &drain->failure) ? DrainResult::empty
 																			  : DrainResult::failed;
@@ -195,6 +190,49 @@ replay_run(DrainRun *run)
 	return DrainResult::empty;
 }
 
+DrainResult
+find_failing(Drain *drain, target::TargetRelation *target, const StreamRelation *relation,
+			 const target::PendingChange *first)
+{
+	for (const target::PendingChange *it = first; it != nullptr; it = it->next)
+	{
+		target::PendingChange one = *it;
+
+		one.next = nullptr;
+		DrainResult result = replay_list(drain, target, relation, &one);
+
+		if (result == DrainResult::failed)
+			drain->failing = ((const SpooledChange *) it)->place;
+		if (result != DrainResult::empty)
+			return result;
+	}
+	return DrainResult::empty;
+}
+
+DrainResult
+replay_run(DrainRun *run)
+{
+	Drain *drain = run->drain;
+	const StreamRelation *relation = find_relation(run->relations, run->route.relid);
+	const target::PendingChange *first = run->first;
+
+	if (first == nullptr)
+		return DrainResult::empty;
+	if (relation == nullptr)
+		elog(ERROR, "spool segment has changes without their relation");
+
+	target::TargetRelation *target = open_route_target(&run->route, relation);
+
+	run->first = run->last = nullptr;
+	run->changes = 0;
+	drain->stats.batches++;
+	DrainResult result = replay_list(drain, target, relation, first);
+
+	return result == DrainResult::failed && drain->finds_failing
+			   ? find_failing(drain, target, relation, first)
+			   : result;
+}
+
 /* What the snapshot saw is in the copied rows already. */
 bool
 is_in_copy(const Drain *drain, uint32 xid)
@@ -205,8 +243,10 @@ is_in_copy(const Drain *drain, uint32 xid)
 void
 add_to_run(DrainRun *run, const wire::Message &message, const state::SpoolEntry &entry)
 {
-	target::PendingChange *change = (target::PendingChange *) palloc(sizeof(target::PendingChange));
+	SpooledChange *spooled = (SpooledChange *) palloc(sizeof(SpooledChange));
+	target::PendingChange *change = &spooled->change;
 
+	spooled->place = run->place;
 	change->kind = message.kind;
 	change->old_kind = message.change.old_kind;
 	change->old_tuple = message.change.old_tuple;
@@ -247,7 +287,10 @@ truncate_target(DrainRun *run, bool restart_identity)
 		return result;
 	target::TargetRelation *target = open_route_target(&run->route, relation);
 
+	/* it stays where an error leaves it */
+	run->drain->failing = run->place;
 	target::truncate_tables(&target, 1, restart_identity);
+	run->drain->failing = {};
 	state::forget_all_aside(run->drain->table->id, run->drain->table->generation);
 	run->drain->stats.truncates++;
 	return DrainResult::empty;
@@ -261,6 +304,8 @@ take_entry(DrainRun *run, const state::SpoolEntry &entry)
 
 	if (wire::decode(entry.message, false, &message) != wire::DecodeStatus::ok)
 		elog(ERROR, "spool segment has a message that cannot be read");
+	run->place.kind = message.kind;
+	run->place.lsn = entry.lsn;
 	if (message.kind == wire::MessageKind::relation)
 	{
 		if (is_known_relation(run, message, entry.message))
@@ -285,7 +330,9 @@ take_segment(DrainRun *run, const state::SpoolSegment *segment)
 	DrainResult result = DrainResult::empty;
 
 	run->bytes += rest.size();
-	while (result == DrainResult::empty && state::next_entry(&rest, &entry))
+	run->place.segment = segment->number;
+	for (run->place.entry = 0; result == DrainResult::empty && state::next_entry(&rest, &entry);
+		 run->place.entry++)
 		result = take_entry(run, entry);
 	return result;
 }

@@ -28,6 +28,15 @@ enum class DrainResult
 	failed,		 /* *failure says why: roll back, mark the table */
 };
 
+/* A change in a spool; segment 0: none. */
+struct SpoolPlace
+{
+	int64 segment;
+	int entry; /* from 0 */
+	wire::MessageKind kind;
+	wire::Lsn lsn;
+};
+
 struct Drain
 {
 	const state::SyncedTable *table;
@@ -36,6 +45,9 @@ struct Drain
 	target::ApplyFailure failure;
 	state::TableStats stats;
 	bool has_refetched;
+	bool
+		finds_failing; /* what fails as a set is replayed one by one: `failing` is the first that does */
+	SpoolPlace failing;
 	wire::Lsn refetched; /* insert LSN of the source after the last refetch; 0: there was none */
 };
 

@@ -21,16 +21,6 @@ namespace worker
 namespace
 {
 
-char *
-error_text(const ErrorData *error)
-{
-	return error->detail && error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION &&
-				   error->sqlerrcode != ERRCODE_CHECK_VIOLATION &&
-				   error->sqlerrcode != ERRCODE_NOT_NULL_VIOLATION
-			   ? psprintf("%s (%s)", error->message, error->detail)
-			   : pstrdup(error->message);
-}
-
 /* It catches up from here as soon as the lock is free. */
 void
 park_table(const char *connector, int64 table_id, const char *table, wire::Lsn lsn)
@@ -43,11 +33,21 @@ park_table(const char *connector, int64 table_id, const char *table, wire::Lsn l
 
 } // namespace
 
+char *
+describe_error(const ErrorData *error)
+{
+	return error->detail && error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION &&
+				   error->sqlerrcode != ERRCODE_CHECK_VIOLATION &&
+				   error->sqlerrcode != ERRCODE_NOT_NULL_VIOLATION
+			   ? psprintf("%s (%s)", error->message, error->detail)
+			   : pstrdup(error->message);
+}
+
 void
 mark_table_failed(const char *connector, int64 table_id, const char *table, const ErrorData *error,
 				  wire::Lsn lsn)
 {
-	char *description = error_text(error);
+	char *description = describe_error(error);
 
 	(void) state::load_table(table_id, state::RowLock::update);
 	state::set_failed(table_id, description,

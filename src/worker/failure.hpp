@@ -11,6 +11,9 @@
 namespace worker
 {
 
+/* As it is recorded with a table: no values of rows. */
+char *describe_error(const ErrorData *error);
+
 /* Needs a transaction. `table` is "schema.table" at the source; lsn 0: none. */
 void mark_table_failed(const char *connector, int64 table_id, const char *table,
 					   const ErrorData *error, wire::Lsn lsn);

@@ -167,7 +167,7 @@ drain_one_table(Copier *copier)
 	state::SyncedTable *table =
 		id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
 	bool keep = table != nullptr && table->state == state::TableState::catching_up &&
-				drain_locked(copier, table);
+				table->wish == state::Wish::none && drain_locked(copier, table);
 
 	if (keep)
 	{

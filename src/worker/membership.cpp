@@ -44,7 +44,7 @@ is_published_otherwise(const state::SyncedTable *recorded, const source::Publish
 {
 	size_t membership = strcspn(published.fingerprint, ":");
 	state::TableState state =
-		recorded->state == state::TableState::paused ? recorded->paused_from : recorded->state;
+		recorded->state == state::TableState::paused ? recorded->came_from : recorded->state;
 
 	if (recorded->source_oid != published.oid)
 		return true;

@@ -171,7 +171,7 @@ try_flip(ConnectorWorker *worker, Route *route)
 	bool is_blocked = false;
 
 	if (table != nullptr && table->state == state::TableState::catching_up &&
-		table->end_lsn <= worker->applied &&
+		table->end_lsn <= worker->applied && !state::has_wish(table->id) &&
 		state::count_spooled(table->id, table->generation) <= kTailChanges)
 		keep = flip_locked(worker, table, &is_blocked);
 	MemoryContextSwitchTo(old);
@@ -201,7 +201,7 @@ retry_failed(ConnectorWorker *worker, Route *route, TimestampTz now)
 		route->retry_at = TimestampTzPlusMilliseconds(now, Min(delay, kLongestRetryMs));
 		return;
 	}
-	if (now < route->retry_at)
+	if (now < route->retry_at || route->table->wish == state::Wish::skip)
 		return;
 	route->retry_at = 0;
 	route->retries++;
@@ -222,7 +222,7 @@ try_pause(ConnectorWorker *worker, Route *route)
 					 (table->state == state::TableState::streaming ||
 					  table->state == state::TableState::copying ||
 					  table->state == state::TableState::catching_up) &&
-					 state::try_take_pause(table->id);
+					 state::try_take_wish(table->id, state::Wish::pause);
 
 	if (is_paused)
 	{
@@ -246,8 +246,8 @@ schedule_table(ConnectorWorker *worker, Route *route, TimestampTz now)
 				start_table(worker, route);
 			break;
 		case state::TableState::catching_up:
-			if (!route->table->is_pause_wanted && route->table->end_lsn <= worker->applied &&
-				route->flip_at <= now)
+			if (route->table->wish == state::Wish::none &&
+				route->table->end_lsn <= worker->applied && route->flip_at <= now)
 				try_flip(worker, route);
 			break;
 		case state::TableState::failed:
@@ -300,6 +300,8 @@ count_copy_jobs(int connector_id)
 		"(t.phase IN ('publish_gate', 'gate') AND t.state IN ('queued', 'copying') "
 		"OR t.state = 'copying' AND t.phase = 'load' AND NOT EXISTS (SELECT FROM livesync.chunk c "
 		"WHERE c.table_id = t.id AND c.generation = t.generation AND c.done_at IS NULL) "
+		"OR t.state IN ('failed', 'catching_up') AND EXISTS (SELECT FROM livesync.wish w "
+		"WHERE w.table_id = t.id AND w.wanted = 'skip') "
 		"OR t.state = 'catching_up' AND NOT EXISTS (SELECT FROM livesync.wish w "
 		"WHERE w.table_id = t.id) AND (SELECT sum(s.changes) FROM livesync.spool s "
 		"WHERE s.table_id = t.id AND s.generation = t.generation) > $2))",
@@ -336,7 +338,7 @@ pick_routes(const ConnectorWorker *worker, bool (*is_wanted)(const Route *route)
 bool
 is_pause_wanted(const Route *route)
 {
-	return route->table->is_pause_wanted;
+	return route->table->wish == state::Wish::pause;
 }
 
 bool
