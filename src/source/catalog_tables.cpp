@@ -52,8 +52,10 @@ constexpr char kEntriesBefore15[] = R"(
 		NULL::text AS list
 	FROM pubs p, LATERAL pg_get_publication_tables(p.pubname::text) g(relid))";
 
+/* pg_get_expr() locks the table: of tables that were not asked for it must see nothing. */
 constexpr char kEntries[] = R"(
-	SELECT p.oid AS pub, g.relid, g.attrs, pg_get_expr(g.qual, g.relid) AS filter,
+	SELECT p.oid AS pub, g.relid, g.attrs,
+		pg_get_expr(CASE WHEN %s THEN g.qual END, g.relid) AS filter,
 		(SELECT r.prattrs::text FROM pg_publication_rel r
 		 WHERE r.prrelid = g.relid AND r.prpubid = p.oid) AS list
 	FROM pubs p, LATERAL pg_get_publication_tables(p.pubname::text) g)";
@@ -215,6 +217,7 @@ char *
 build_sql(Connection *control, int npublications, const char *const *publications, Oid table)
 {
 	int version = control->server_version;
+	const char *is_wanted = OidIsValid(table) ? psprintf("g.relid = %u", table) : "true";
 	StringInfoData sql;
 
 	initStringInfo(&sql);
@@ -224,7 +227,7 @@ build_sql(Connection *control, int npublications, const char *const *publication
 					 "\tWHERE p.pubname::text = ANY (%s)\n),\nentries AS MATERIALIZED (%s\n),",
 					 version >= 180000 ? "p.pubgencols" : "NULL::text",
 					 array_literal(npublications, publications),
-					 version >= 150000 ? kEntries : kEntriesBefore15);
+					 version >= 150000 ? psprintf(kEntries, is_wanted) : kEntriesBefore15);
 	appendStringInfoString(&sql, kAncestors);
 	if (OidIsValid(table))
 		appendStringInfo(&sql, " AND c.oid = %u", table);

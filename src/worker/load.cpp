@@ -318,7 +318,9 @@ load_one_chunk(Copier *copier)
 						   psprintf("livesync copy of %s, chunk %d", name, chunk->number));
 	ErrorData *error = load_rows_once_or_twice(&load);
 
-	if (error != nullptr)
+	if (error != nullptr && table->exported != nullptr && base::is_lock_timeout(error))
+		restart_after(copier, chunk, source::ChunkCheck::lock_wanted);
+	else if (error != nullptr)
 		fail_load(copier, chunk, name, error);
 	else if (load.check != source::ChunkCheck::ready)
 		restart_after(copier, chunk, load.check);
