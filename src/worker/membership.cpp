@@ -43,14 +43,14 @@ bool
 is_published_otherwise(const state::SyncedTable *recorded, const source::PublishedTable &published)
 {
 	size_t membership = strcspn(published.fingerprint, ":");
-	state::TableState state =
-		recorded->state == state::TableState::paused ? recorded->came_from : recorded->state;
+	bool has_streamed = recorded->state == state::TableState::streaming ||
+						recorded->came_from == state::TableState::streaming ||
+						recorded->parked_lsn != InvalidXLogRecPtr;
 
 	if (recorded->source_oid != published.oid)
 		return true;
 	/* one that failed in the middle of its copy would get the new columns for the rest of its chunks only */
-	if (state == state::TableState::streaming ||
-		(state == state::TableState::failed && recorded->end_lsn != InvalidXLogRecPtr))
+	if (has_streamed)
 		return strncmp(recorded->fingerprint, published.fingerprint, membership) != 0;
 	return strcmp(recorded->fingerprint, published.fingerprint) != 0;
 }
