@@ -36,7 +36,7 @@ SELECT is((SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
 	('progress', 'connector, status, bar, percent, tables_streaming, tables_total, tables_failed, received_lsn, applied_lsn, '
 		'source_lsn, lag_bytes, lag, slot_retained_bytes, waiting_for'),
 	('stats', 'connector, source_table, inserts, updates, deletes, truncates, insert_exists, update_missing, delete_missing, '
-		'batches, replayed_batches, errors'),
+		'batches, replayed_batches, errors, skipped'),
 	('events', 'at, connector, source_table, event, detail')) v(name, expected);
 
 SELECT ok(NOT has_function_privilege('pg_monitor', p.oid, 'EXECUTE'), format('%s() is not for everybody', p.proname))
