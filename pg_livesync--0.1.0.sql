@@ -157,6 +157,33 @@ CREATE TABLE livesync.event (
 );
 
 /*
+ * NOTIFY on channel "livesync", in the transaction that changes the state or records the event; the payload is JSON:
+ *
+ *   {"at": "2026-05-04T10:11:12.5+00:00", "connector": "shop", "source_table": "public.orders",
+ *    "state": "failed", "event": null, "detail": "value too long for type character varying(3)"}
+ *
+ * state: of the table as in livesync.tables, or of the connector as in livesync.connectors ("dropped" when it is gone).
+ * event: as in livesync.events.  One of the two is null.  ALWAYS: our workers are in replica role.
+ */
+
+CREATE FUNCTION livesync.tell_event() RETURNS trigger LANGUAGE C AS 'MODULE_PATHNAME', 'livesync_tell_event';
+COMMENT ON FUNCTION livesync.tell_event IS 'Sends NOTIFY livesync for a new event.';
+CREATE TRIGGER tell AFTER INSERT ON livesync.event FOR EACH ROW EXECUTE FUNCTION livesync.tell_event();
+ALTER TABLE livesync.event ENABLE ALWAYS TRIGGER tell;
+
+CREATE FUNCTION livesync.tell_table_state() RETURNS trigger LANGUAGE C AS 'MODULE_PATHNAME', 'livesync_tell_table_state';
+COMMENT ON FUNCTION livesync.tell_table_state IS 'Sends NOTIFY livesync for the new state of a table, and of its connector.';
+CREATE TRIGGER tell AFTER INSERT OR UPDATE OF state, released ON livesync.synced_table
+	FOR EACH ROW EXECUTE FUNCTION livesync.tell_table_state();
+ALTER TABLE livesync.synced_table ENABLE ALWAYS TRIGGER tell;
+
+CREATE FUNCTION livesync.tell_connector_state() RETURNS trigger LANGUAGE C AS 'MODULE_PATHNAME', 'livesync_tell_connector_state';
+COMMENT ON FUNCTION livesync.tell_connector_state IS 'Sends NOTIFY livesync for the new state of a connector.';
+CREATE TRIGGER tell AFTER INSERT OR DELETE OR UPDATE OF enabled, last_error, listed_at ON livesync.connector
+	FOR EACH ROW EXECUTE FUNCTION livesync.tell_connector_state();
+ALTER TABLE livesync.connector ENABLE ALWAYS TRIGGER tell;
+
+/*
  * Before there is a connector.
  */
 
@@ -280,7 +307,8 @@ lsn: the position of the source that the rows were compared at last.';
 
 CREATE FUNCTION livesync.connector_activity(
 	OUT connector_id integer, OUT pid integer, OUT received_lsn pg_lsn, OUT applied_lsn pg_lsn,
-	OUT flushed_lsn pg_lsn, OUT source_lsn pg_lsn, OUT applied_at timestamptz, OUT slot_retained_bytes bigint, OUT waiting_for text)
+	OUT flushed_lsn pg_lsn, OUT source_lsn pg_lsn, OUT applied_at timestamptz, OUT slot_retained_bytes bigint, OUT waiting_for text,
+	OUT slot_wal_status text, OUT slot_safe_bytes bigint, OUT slot_invalidation_reason text)
 RETURNS SETOF record LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'livesync_connector_activity';
 COMMENT ON FUNCTION livesync.connector_activity IS 'Live state of the connector workers of this database.';
 
@@ -385,7 +413,11 @@ SELECT c.name AS connector,
 	CASE WHEN a.pid IS NULL OR NOT c.enabled THEN NULL WHEN a.source_lsn <= least(a.applied_lsn, k.parked_lsn) THEN interval '0'
 		ELSE greatest(clock_timestamp() - a.applied_at, interval '0') END AS lag,
 	a.slot_retained_bytes,
-	coalesce(a.waiting_for, t.waiting_for) AS waiting_for
+	coalesce(a.waiting_for, t.waiting_for) AS waiting_for,
+	-- as seen last; nobody looks while it is paused
+	CASE WHEN c.enabled THEN a.slot_wal_status END AS slot_wal_status,
+	CASE WHEN c.enabled THEN a.slot_safe_bytes END AS slot_safe_bytes,
+	CASE WHEN c.enabled THEN a.slot_invalidation_reason END AS slot_invalidation_reason
 FROM livesync.connector c
 JOIN livesync.connectors v ON v.name = c.name
 LEFT JOIN livesync.connector_activity() a ON a.connector_id = c.id
@@ -400,7 +432,7 @@ CROSS JOIN LATERAL (
 		min(y.source_table || ': ' || y.waiting_for) AS waiting_for
 	FROM livesync.tables y WHERE y.connector = c.name) t;
 COMMENT ON VIEW livesync.progress IS
-'A line for each connector, made for \watch. applied_lsn: everything the source committed before it is applied here (in tables whose first copy is done); lag: how long ago all was applied that had been received; lag_bytes and slot_retained_bytes: bytes of WAL; lag and lag_bytes are null while nothing runs.';
+'A line for each connector, made for \watch. applied_lsn: everything the source committed before it is applied here (in tables whose first copy is done); lag: how long ago all was applied that had been received; lag_bytes and slot_retained_bytes: bytes of WAL; lag and lag_bytes are null while nothing runs. slot_wal_status: reserved, extended, unreserved or lost, as in pg_replication_slots at the source; slot_safe_bytes: WAL that may be written there before the slot is in danger, null: no limit; slot_invalidation_reason: of sources from 17 on.';
 
 CREATE VIEW livesync.stats AS
 SELECT c.name AS connector,

@@ -76,8 +76,12 @@ livesync_connector_activity(PG_FUNCTION_ARGS)
 		add_lsn(&row, it.flushed);
 		add_lsn(&row, it.source);
 		add(&row, TimestampTzGetDatum(it.applied_at), it.applied_at == 0);
-		add(&row, Int64GetDatum(it.slot_retained));
+		add(&row, Int64GetDatum(it.slot.retained_bytes));
 		add_text(&row, it.waiting_for);
+		add_text(&row, it.slot.wal_status);
+		add(&row, Int64GetDatum(it.slot.safe_bytes),
+			it.slot.wal_status[0] == '\0' || it.slot.safe_bytes < 0);
+		add_text(&row, it.slot.invalidation);
 		put(fcinfo, &row);
 	}
 	return (Datum) 0;

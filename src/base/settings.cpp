@@ -16,6 +16,7 @@ int poll_interval_ms = 2000;
 int lock_timeout_ms = 10000;
 int retry_delay_ms = 1000;
 int max_connectors = 64;
+int max_events = 10000;
 char *failpoints = nullptr;
 
 namespace
@@ -60,6 +61,9 @@ define()
 				   60000, PGC_SIGHUP, GUC_UNIT_MS);
 	define_integer("livesync.max_connectors", "Most connectors in all databases of this server.",
 				   nullptr, &max_connectors, 64, 1, 10000, PGC_POSTMASTER, 0);
+	define_integer("livesync.max_events", "Most events that a database keeps.",
+				   "The oldest are removed, about once a minute. 0 keeps all.", &max_events, 10000,
+				   0, 1000000000, PGC_SIGHUP, 0);
 	DefineCustomStringVariable(
 		"livesync.failpoints", "Places where workers stop or fail, for tests of the extension.",
 		"A comma-separated list of name[/schema.table]=wait|error|crash.", &failpoints, "",

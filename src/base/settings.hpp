@@ -19,6 +19,7 @@ extern int poll_interval_ms; /* livesync.poll_interval */
 extern int lock_timeout_ms;	 /* livesync.lock_timeout */
 extern int retry_delay_ms;	 /* livesync.retry_delay */
 extern int max_connectors;	 /* livesync.max_connectors */
+extern int max_events;		 /* livesync.max_events */
 extern char *failpoints;	 /* livesync.failpoints */
 
 void define();

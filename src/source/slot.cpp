@@ -102,13 +102,19 @@ read_slot(Connection *control, const char *slot_name)
 	SlotState slot = {};
 	PGresult *result = query(
 		control,
-		psprintf("SELECT slot_type = 'logical' AND plugin = 'pgoutput' "
-				 "AND database = current_database(), "
-				 "active, active_pid, confirmed_flush_lsn, restart_lsn, wal_status = 'lost', "
-				 "CASE WHEN pg_is_in_recovery() THEN 0 "
-				 "ELSE greatest(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0) END::bigint "
-				 "FROM pg_replication_slots WHERE slot_name = %s",
-				 quote_string(slot_name)));
+		psprintf(
+			"SELECT slot_type = 'logical' AND plugin = 'pgoutput' "
+			"AND database = current_database(), "
+			"active, active_pid, confirmed_flush_lsn, restart_lsn, "
+			"coalesce(wal_status = 'lost', false) OR s.j ->> 'invalidation_reason' IS NOT NULL, "
+			"CASE WHEN pg_is_in_recovery() THEN 0 "
+			"ELSE greatest(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0) END::bigint, "
+			"coalesce(wal_status, ''), "
+			"CASE WHEN safe_wal_size IS NOT NULL THEN greatest(safe_wal_size, 0) END, "
+			"s.j ->> 'invalidation_reason', s.j ->> 'inactive_since' "
+			"FROM pg_replication_slots r CROSS JOIN LATERAL (SELECT to_jsonb(r)) s(j) "
+			"WHERE slot_name = %s",
+			quote_string(slot_name)));
 
 	if (PQntuples(result) == 0)
 		return slot;
@@ -120,6 +126,10 @@ read_slot(Connection *control, const char *slot_name)
 	slot.restart = get_lsn(result, 0, 4);
 	slot.lost = get_bool(result, 0, 5);
 	slot.retained_bytes = get_int64(result, 0, 6);
+	slot.wal_status = get_text(result, 0, 7);
+	slot.safe_bytes = is_null(result, 0, 8) ? -1 : get_int64(result, 0, 8);
+	slot.invalidation = is_null(result, 0, 9) ? nullptr : get_text(result, 0, 9);
+	slot.inactive_since = is_null(result, 0, 10) ? nullptr : get_text(result, 0, 10);
 	return slot;
 }
 

@@ -21,8 +21,12 @@ struct SlotState
 	int active_pid;
 	wire::Lsn confirmed_flush;
 	wire::Lsn restart;
-	bool lost; /* wal_status = 'lost' */
-	int64 retained_bytes;
+	bool lost;			/* its WAL is gone, or it is invalid for another reason */
+	char *wal_status;	/* reserved, extended, unreserved, lost; "" when the source does not say */
+	char *invalidation; /* why it is invalid, from source 17 on; or nullptr */
+	char *inactive_since; /* from source 17 on, or nullptr */
+	int64 retained_bytes; /* WAL that the source keeps for it */
+	int64 safe_bytes;	  /* WAL that may be written before it is in danger; -1: no limit */
 };
 
 SlotState read_slot(Connection *control, const char *slot_name);

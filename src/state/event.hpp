@@ -14,4 +14,7 @@ namespace state
 /* table: "schema.table" at the source, or nullptr.  detail may be nullptr. */
 void record_event(const char *connector, const char *table, const char *event, const char *detail);
 
+/* Keep the newest so many, about. */
+void trim_events(int most);
+
 } // namespace state

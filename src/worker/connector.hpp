@@ -79,6 +79,7 @@ struct ConnectorWorker
 	uint32 polled_request;
 	TimestampTz poll_at;
 	TimestampTz stats_at;
+	TimestampTz trimmed_at;
 
 	/* tables */
 	bool tables_changed; /* load the routes again */

@@ -11,6 +11,7 @@
 #include "base/compat.hpp"
 #include "base/settings.hpp"
 #include "base/transaction.hpp"
+#include "state/event.hpp"
 #include "worker/process.hpp"
 #include "worker/registry.hpp"
 
@@ -22,6 +23,7 @@ namespace
 constexpr long kIdleMs = 500;
 constexpr long kBusyMs = 20;
 constexpr int64 kTablesEveryMs = 100;
+constexpr int64 kTrimEveryMs = 60000;
 
 /* False: the connector is gone or paused. */
 bool
@@ -96,6 +98,21 @@ take_over_changes(ConnectorWorker *worker)
 	}
 }
 
+/* At each start too: a connector that keeps failing gets no further, and makes events. */
+void
+trim_history(ConnectorWorker *worker, TimestampTz now)
+{
+	int most = base::settings::max_events;
+
+	if (most == 0 || !TimestampDifferenceExceeds(worker->trimmed_at, now, kTrimEveryMs))
+		return;
+	worker->trimmed_at = now;
+	base::begin_transaction();
+	if (state::is_installed())
+		state::trim_events(most);
+	base::commit_transaction();
+}
+
 /* Everything that is not applying, between two source transactions. */
 void
 do_housekeeping(ConnectorWorker *worker)
@@ -122,6 +139,7 @@ do_housekeeping(ConnectorWorker *worker)
 	if (worker->poll_at <= now || entry->refresh_wanted != entry->refresh_done)
 		poll_source(worker);
 	finish_poll(worker);
+	trim_history(worker, now);
 	if (worker->tables_changed ||
 		TimestampDifferenceExceeds(worker->tables_at, now, kTablesEveryMs))
 	{
@@ -233,6 +251,7 @@ livesync_connector_main(Datum argument)
 	{
 		if (!load_config(worker, connector_id))
 			proc_exit(0);
+		trim_history(worker, GetCurrentTimestamp());
 		connect(worker);
 		run(worker);
 	}

@@ -19,6 +19,7 @@
 #include "state/event.hpp"
 #include "worker/listing.hpp"
 #include "worker/registry.hpp"
+#include "worker/slot_health.hpp"
 
 namespace worker
 {
@@ -128,11 +129,8 @@ reconcile(ConnectorWorker *worker, const source::PublishedTables &published)
 void
 note_slot(ConnectorWorker *worker, const source::PublishedTables &published)
 {
-	source::SlotState slot = source::read_slot(worker->control, worker->config->slot_name);
-	ConnectorEntry *entry = my_entry();
-
-	entry->source = Max(published.insert_lsn, worker->received);
-	entry->slot_retained = slot.retained_bytes;
+	my_entry()->source = Max(published.insert_lsn, worker->received);
+	watch_slot(worker->config, source::read_slot(worker->control, worker->config->slot_name));
 }
 
 } // namespace

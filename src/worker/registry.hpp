@@ -22,6 +22,16 @@ namespace worker
 constexpr int kTextSize = 200;
 constexpr int kSweeper = 0; /* the id that stands for a database's cleanup */
 
+/* What the source says of the slot, as seen last. */
+struct SlotHealth
+{
+	char wal_status[16];   /* "": not known */
+	char invalidation[48]; /* "": valid, or not told by the source */
+	int64 retained_bytes;
+	int64 safe_bytes;  /* -1: no limit, or not known */
+	bool is_in_danger; /* a warning stands in `events` */
+};
+
 struct ConnectorEntry
 {
 	bool is_used;
@@ -45,7 +55,7 @@ struct ConnectorEntry
 	XLogRecPtr flushed;
 	XLogRecPtr source;
 	TimestampTz applied_at;
-	int64 slot_retained;
+	SlotHealth slot;
 	char waiting_for[kTextSize];
 };
 
@@ -133,6 +143,7 @@ void set_ending(Ending ending);
 void note_success(); /* it works: the delay begins small again */
 ConnectorEntry *my_entry();
 void set_waiting_for(const char *text); /* nullptr: nothing */
+void set_slot_health(const SlotHealth &health);
 
 /* False: no place, or the connector does not run: exit. */
 bool attach_copy(int connector_slot, int copy_slot);

@@ -112,6 +112,14 @@ set_waiting_for(const char *text_form)
 	LWLockRelease(registry->lock);
 }
 
+void
+set_slot_health(const SlotHealth &health)
+{
+	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
+	my_entry()->slot = health;
+	LWLockRelease(registry->lock);
+}
+
 namespace
 {
 

@@ -17,6 +17,7 @@
 #include "state/event.hpp"
 #include "target/origin.hpp"
 #include "worker/registry.hpp"
+#include "worker/slot_health.hpp"
 
 namespace worker
 {
@@ -24,7 +25,8 @@ namespace
 {
 
 constexpr const char *kStartOver =
-	"Drop the connector (force => true if need be), empty the target tables and create it again.";
+	"Call livesync.pause_connector() and livesync.drop_connector() (force => true if need be), empty "
+	"the target tables and create the connector again.";
 
 #define LSN_WORDS(lsn) (uint32)((lsn) >> 32), (uint32) (lsn)
 
@@ -105,18 +107,37 @@ check_timeline(const ConnectorWorker *worker, const source::SystemIdentity &syst
 }
 
 void
+check_slot_is_valid(const source::SlotState &slot, const char *name)
+{
+	if (!slot.exists)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("replication slot \"%s\" does not exist at the source", name),
+				 errhint("Changes since it was dropped are missing for good. %s", kStartOver)));
+	if (!slot.lost)
+		return;
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		 errmsg("replication slot \"%s\" has lost WAL that is not applied here", name),
+		 slot.invalidation == nullptr
+			 ? errdetail("The source removed it; wal_status of the slot is %s.", slot.wal_status)
+		 : slot.inactive_since == nullptr
+			 ? errdetail("The source invalidated the slot: %s.", slot.invalidation)
+			 : errdetail("The source invalidated the slot: %s; it has been inactive since %s.",
+						 slot.invalidation, slot.inactive_since),
+		 errhint("Changes are missing for good. %s  Before that, raise max_slot_wal_keep_size "
+				 "at the source, or find out why the connector was behind for so long.",
+				 kStartOver)));
+}
+
+void
 check_positions(const ConnectorWorker *worker, const source::SystemIdentity &system,
 				const source::SlotState &slot, wire::Lsn origin)
 {
 	const char *name = worker->config->slot_name;
 
-	if (!slot.exists || slot.lost)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 slot.exists
-					 ? errmsg("replication slot \"%s\" has lost WAL that is not applied here", name)
-					 : errmsg("replication slot \"%s\" does not exist at the source", name),
-				 errhint("%s", kStartOver)));
+	check_slot_is_valid(slot, name);
 	if (!slot.is_ours)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -195,6 +216,9 @@ ensure_source(ConnectorWorker *worker)
 	system = source::identify_system(worker->stream_connection);
 	source::SlotState slot = source::read_slot(worker->control, config->slot_name);
 
+	base::begin_transaction();
+	watch_slot(config, slot);
+	base::commit_transaction();
 	check_timeline(worker, system, worker->origin);
 	check_positions(worker, system, slot, worker->origin);
 	in_transaction(record_identity, worker);
