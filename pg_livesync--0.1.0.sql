@@ -64,6 +64,8 @@ CREATE TABLE livesync.synced_table (
 	admit_lsn		pg_lsn,						-- newly published: the slot must have confirmed this first
 	end_lsn			pg_lsn,						-- the stream must have passed this before the table streams
 	parked_lsn		pg_lsn,						-- streamed before: the first commit that is not applied here
+	hypertable_column text,						-- a target that we create becomes a hypertable (TimescaleDB) by it
+	chunk_interval	interval,					-- of that hypertable; null: the default
 	released		boolean NOT NULL DEFAULT false,	-- left the publication; kept to know what its target holds
 	bytes_expected	bigint NOT NULL DEFAULT 0,
 	rows_expected	bigint NOT NULL DEFAULT 0,

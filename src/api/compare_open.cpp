@@ -6,6 +6,7 @@
 #include "api/compare.hpp"
 
 #include "source/result.hpp"
+#include "target/hypertable.hpp"
 #include "target/relation.hpp"
 
 using namespace base;

@@ -21,7 +21,7 @@ namespace
 	"end_lsn, bytes_expected, chunks_total, binary_types::text[], "                                \
 	"coalesce(paused_from, failed_from, state), "                                                  \
 	"(SELECT w.wanted FROM livesync.wish w WHERE w.table_id = synced_table.id), last_error, "      \
-	"parked_lsn FROM livesync.synced_table "
+	"parked_lsn, hypertable_column, chunk_interval::text FROM livesync.synced_table "
 
 struct StateWord
 {
@@ -146,6 +146,8 @@ read_row(const SqlScope &scope, uint64 row)
 	it->wish = wish_of(get_text(scope, row, 28));
 	it->last_error = get_text(scope, row, 29);
 	it->parked_lsn = get_lsn(row, 30);
+	it->hypertable_column = get_text(scope, row, 31);
+	it->chunk_interval = get_text(scope, row, 32);
 	return it;
 }
 
@@ -212,6 +214,8 @@ copy_table(const SyncedTable *table)
 	it->exported = copy_text(table->exported);
 	it->snapshot = copy_text(table->snapshot);
 	it->last_error = copy_text(table->last_error);
+	it->hypertable_column = copy_text(table->hypertable_column);
+	it->chunk_interval = copy_text(table->chunk_interval);
 	return it;
 }
 

@@ -89,6 +89,8 @@ struct SyncedTable
 	Wish wish;
 	char *last_error; /* the last failure, until it is known to be mended */
 	XLogRecPtr parked_lsn;
+	char *hypertable_column; /* a target that we create becomes a hypertable by it; nullptr: not */
+	char *chunk_interval;	 /* of that hypertable, as text; nullptr: the default */
 };
 
 struct SyncedTables

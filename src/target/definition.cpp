@@ -6,6 +6,7 @@
 #include "target/relation.hpp"
 
 #include "base/sql.hpp"
+#include "target/hypertable.hpp"
 
 namespace target
 {
@@ -95,18 +96,6 @@ empty_table(const char *schema, const char *name)
 	base::run_alone(psprintf("DELETE FROM %s", rows));
 	restore_role(role);
 	relation_close(rel, NoLock);
-}
-
-bool
-is_hypertable(Oid relid)
-{
-	if (!OidIsValid(get_extension_oid("timescaledb", true)))
-		return false;
-	return base::run_alone("SELECT FROM _timescaledb_catalog.hypertable h "
-						   "JOIN pg_catalog.pg_namespace n ON n.nspname = h.schema_name "
-						   "JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid "
-						   "AND c.relname = h.table_name WHERE c.oid = $1",
-						   {base::oid_value(relid)}) > 0;
 }
 
 Role

@@ -6,6 +6,7 @@
 #include "target/relation.hpp"
 
 #include "base/sql.hpp"
+#include "target/hypertable.hpp"
 
 #include <string_view>
 

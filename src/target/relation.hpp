@@ -103,7 +103,6 @@ bool is_empty(const char *schema, const char *name);
 bool table_exists(const char *schema, const char *name);
 /* Delete its rows, not those of its children by inheritance, as the owner. */
 void empty_table(const char *schema, const char *name);
-bool is_hypertable(Oid relid);
 
 /*
  * Run as the table's owner in a security-restricted operation, so that default expressions and triggers of the table

@@ -7,6 +7,7 @@
 
 #include "state/event.hpp"
 #include "target/apply.hpp"
+#include "target/hypertable.hpp"
 #include "target/table_creation.hpp"
 #include "worker/routes.hpp"
 
@@ -16,12 +17,18 @@ namespace
 {
 
 bool
-is_published_column(const state::SyncedTable *table, const char *name)
+is_among(const char *name, int count, const char *const *names)
 {
-	for (int i = 0; i < table->ncolumns; i++)
-		if (strcmp(table->columns[i], name) == 0)
+	for (int i = 0; i < count; i++)
+		if (strcmp(names[i], name) == 0)
 			return true;
 	return false;
+}
+
+bool
+is_published_column(const state::SyncedTable *table, const char *name)
+{
+	return is_among(name, table->ncolumns, table->columns);
 }
 
 bool
@@ -31,6 +38,47 @@ are_all_published(const state::SyncedTable *table, int count, char **names)
 		if (!is_published_column(table, names[i]))
 			return false;
 	return true;
+}
+
+/* A unique index of a hypertable must contain the time column. */
+void
+add_time_to_key(const state::SyncedTable *table, target::NewTable *it)
+{
+	const char *column = table->hypertable_column;
+
+	if (column == nullptr || it->nkeys == 0 || is_among(column, it->nkeys, it->keys))
+		return;
+	const char **keys = (const char **) palloc(sizeof(char *) * (it->nkeys + 1));
+
+	memcpy(keys, it->keys, sizeof(char *) * it->nkeys);
+	keys[it->nkeys++] = column;
+	it->keys = keys;
+}
+
+void
+create_hypertable(const state::Connector *config, const state::SyncedTable *table)
+{
+	const char *column = table->hypertable_column;
+	const char *name = state::source_table_name(table);
+
+	if (!is_published_column(table, column))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("table \"%s\" has no published column \"%s\" to make a hypertable by", name,
+						column),
+				 errhint("Name a time column of the source table that its publication sends.")));
+	target::make_hypertable(target::NewHypertable{table->target_schema, table->target_name, column,
+												  table->chunk_interval});
+	state::record_event(config->name, name, "hypertable_created",
+						psprintf("%s.%s by %s", table->target_schema, table->target_name, column));
+	if (table->nkey_columns > 0 && !is_among(column, table->nkey_columns, table->key_columns))
+		state::record_event(
+			config->name, name, "key_without_time",
+			psprintf("The key of the source does not contain %s, which every unique "
+					 "index of the hypertable must: changes search all chunks. "
+					 "Better give the source a unique index on the key and %s, and "
+					 "REPLICA IDENTITY USING INDEX.",
+					 column, column));
 }
 
 void
@@ -57,9 +105,29 @@ create_target(const state::Connector *config, const state::SyncedTable *table,
 		it.nkeys = from.primary_key_count;
 		it.keys = from.primary_key;
 	}
+	add_time_to_key(table, &it);
 	target::create_table(it);
 	state::record_event(config->name, state::source_table_name(table), "target_created",
 						psprintf("%s.%s", table->target_schema, table->target_name));
+	if (table->hypertable_column != nullptr)
+		create_hypertable(config, table);
+}
+
+/* A table that is there already is left as it is: making a hypertable of it is its owner's decision. */
+void
+check_is_hypertable(const state::SyncedTable *table)
+{
+	Oid schema = get_namespace_oid(table->target_schema, true);
+	Oid relid = OidIsValid(schema) ? get_relname_relid(table->target_name, schema) : InvalidOid;
+
+	if (table->hypertable_column == nullptr || !OidIsValid(relid) || target::is_hypertable(relid))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("target table \"%s.%s\" exists and is not a hypertable", table->target_schema,
+					table->target_name),
+			 errhint("Make it one by create_hypertable(), or drop it to let the connector create "
+					 "it; then call livesync.retry_table().")));
 }
 
 /*
@@ -132,6 +200,7 @@ begin_copy(const state::Connector *config, const state::SyncedTable *table,
 		   source::Connection *control)
 {
 	check_target_is_free(table);
+	check_is_hypertable(table);
 	if (config->create_tables && !target::table_exists(table->target_schema, table->target_name))
 		create_target(config, table, control);
 

@@ -1,0 +1,32 @@
+/*
+ * target/hypertable.hpp
+ *
+ * Target tables that are hypertables of TimescaleDB: what they are, and making one of a table that was just created.
+ *
+ * TimescaleDB is asked by SQL only, and only when its extension is in the database: nothing of it is needed to build or
+ * run without.  A hypertable is an empty root with chunks as children, to which TimescaleDB leads every statement that
+ * is planned and every COPY that is run as a utility statement.
+ *
+ * Must not know: where rows come from.
+ */
+#pragma once
+
+#include "base/pg.hpp"
+
+namespace target
+{
+
+bool is_hypertable(Oid relid);
+
+struct NewHypertable
+{
+	const char *schema;
+	const char *name;
+	const char *time_column;
+	const char *chunk_interval; /* an interval as text; nullptr: what TimescaleDB thinks best */
+};
+
+/* Make a hypertable of an empty table.  ERROR with a hint when TimescaleDB is not in the database. */
+void make_hypertable(const NewHypertable &wanted);
+
+} // namespace target

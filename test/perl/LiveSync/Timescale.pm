@@ -1,0 +1,104 @@
+=pod
+
+=head1 NAME
+
+LiveSync::Timescale - pairs of servers whose target has TimescaleDB
+
+=head1 SYNOPSIS
+
+  use LiveSync;
+  use LiveSync::Timescale;
+  use Test::More;
+
+  my ($source, $target) = timescale_pair();
+  ...
+  rows_are_in_chunks($target, 'public.metric');
+
+=head1 DESCRIPTION
+
+TimescaleDB is in few package archives: where the server has none, timescale_pair() skips the whole
+file, and says so.
+
+=cut
+
+package LiveSync::Timescale;
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+use Test::More;
+
+use LiveSync;
+
+our @EXPORT = qw(timescale_pair rows_are_in_chunks compressed_chunks);
+
+=pod
+
+=over
+
+=item timescale_pair(%options)
+
+As pair() of LiveSync, with the extension timescaledb in the target database.
+
+=cut
+
+sub timescale_pair
+{
+	my (%opt) = @_;
+	my $target = target_node('target', %opt, extension => 0);
+	my $db     = $opt{target_db} // 'postgres';
+	if ($target->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'timescaledb'}) eq '0')
+	{
+		$target->stop;
+		plan skip_all => 'TimescaleDB is not installed in this server';
+	}
+	$target->append_conf('postgresql.conf', <<'CONF');
+shared_preload_libraries = 'timescaledb, pg_livesync'
+timescaledb.telemetry_level = off
+timescaledb.max_background_workers = 4
+CONF
+	$target->restart;
+	$target->safe_psql($db, 'SET client_min_messages = error; CREATE EXTENSION timescaledb; CREATE EXTENSION pg_livesync');
+	return (source_node('source', %opt), $target);
+}
+
+=pod
+
+=item rows_are_in_chunks($target, $table)
+
+One test: the table is a hypertable with rows, and none of them is in its root, where no query finds it.
+
+=cut
+
+sub rows_are_in_chunks
+{
+	my ($target, $table, $db) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $counts = $target->safe_psql($db // 'postgres', <<"SQL");
+SELECT count(*) > 0 FROM $table;
+SELECT count(*) FROM show_chunks('$table') HAVING count(*) > 0;
+SET timescaledb.restoring = on;
+SELECT count(*) FROM ONLY $table;
+SQL
+	return like($counts, qr/^t\n\d+\n0$/, "the rows of $table are in its chunks, none in its root");
+}
+
+=pod
+
+=item compressed_chunks($target, $table)
+
+How many chunks of it are in the columnstore.
+
+=back
+
+=cut
+
+sub compressed_chunks
+{
+	my ($target, $table, $db) = @_;
+	return $target->safe_psql($db // 'postgres',
+		"SELECT count(*) FROM timescaledb_information.chunks WHERE is_compressed AND hypertable_name = split_part('$table', '.', 2)");
+}
+
+1;
