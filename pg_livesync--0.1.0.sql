@@ -15,6 +15,7 @@ COMMENT ON SCHEMA livesync IS 'live replicas of tables of other PostgreSQL serve
 CREATE TABLE livesync.connector (
 	id				integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	name			text NOT NULL UNIQUE,
+	owner			oid NOT NULL,				-- a role; an oid, because roles can be renamed, and dropped
 	source			text NOT NULL,				-- connection string, may hold a password
 	publications	text[] NOT NULL,
 	own_publication	text,						-- made by the connector, dropped with it
@@ -126,6 +127,7 @@ CREATE TABLE livesync.aside (
 CREATE TABLE livesync.cleanup (
 	id				bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	connector		text NOT NULL,
+	owner			oid NOT NULL,
 	source			text NOT NULL,
 	slot_name		text NOT NULL,
 	publication		text,						-- null: not ours
@@ -153,6 +155,7 @@ CREATE TABLE livesync.event (
 	id				bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	at				timestamptz NOT NULL DEFAULT clock_timestamp(),
 	connector		text NOT NULL,
+	owner			oid,						-- of the connector: may read it, also when the connector is gone
 	source_table	text,
 	event			text NOT NULL,
 	detail			text
@@ -221,11 +224,11 @@ source: libpq connection string. publications: existing ones; NULL: an own one, 
 The source is checked at once unless enabled is false; all else is done by background workers after commit.';
 
 CREATE FUNCTION livesync.alter_connector(
-	name text, source text = NULL, publications text[] = NULL, copy_workers integer = NULL)
+	name text, source text = NULL, publications text[] = NULL, copy_workers integer = NULL, owner text = NULL)
 RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_alter_connector';
 COMMENT ON FUNCTION livesync.alter_connector IS
 'Change a connector; NULL leaves a thing as it is. source: another address or password of the same source, the position is kept.
-publications: used as soon as the stream has passed this moment; tables come and go accordingly. copy_workers: how many processes may copy at once.';
+publications: used as soon as the stream has passed this moment; tables come and go accordingly. copy_workers: how many processes may copy at once. owner: a role that you are a member of.';
 
 CREATE FUNCTION livesync.pause_connector(name text)
 RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_pause_connector';
@@ -328,10 +331,15 @@ RETURNS text LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'livesync_hide_secre
 COMMENT ON FUNCTION livesync.hide_secrets IS 'A connection string without its passwords.';
 
 /*
- * Views.
+ * Views: each role sees the connectors that it owns; members of pg_monitor see all.
  */
 
-CREATE VIEW livesync.connectors AS
+CREATE FUNCTION livesync.may_see(owner oid)
+RETURNS boolean LANGUAGE sql STABLE AS
+'SELECT pg_catalog.pg_has_role(owner, ''USAGE'') OR pg_catalog.pg_has_role(''pg_monitor'', ''USAGE'')';
+COMMENT ON FUNCTION livesync.may_see IS 'Whether the current user may look at connectors of that owner.';
+
+CREATE VIEW livesync.connectors WITH (security_barrier) AS
 SELECT c.name,
 	CASE
 		WHEN NOT c.enabled THEN 'paused'
@@ -341,13 +349,15 @@ SELECT c.name,
 		ELSE 'streaming'
 	END AS status,
 	livesync.hide_secrets(c.source) AS source,
-	c.publications, c.slot_name, c.copy_workers, c.enabled, c.created_at, c.last_error, c.hint
+	c.publications, c.slot_name, c.copy_workers, c.enabled, c.created_at, c.last_error, c.hint,
+	pg_catalog.pg_get_userbyid(c.owner)::text AS owner
 FROM livesync.connector c
-LEFT JOIN livesync.connector_activity() a ON a.connector_id = c.id;
+LEFT JOIN livesync.connector_activity() a ON a.connector_id = c.id
+WHERE livesync.may_see(c.owner);
 COMMENT ON VIEW livesync.connectors IS 'A line for each connector.';
 
 -- A chunk that is being loaded counts by its rows: the ledger knows it only when it is done.
-CREATE VIEW livesync.tables AS
+CREATE VIEW livesync.tables WITH (security_barrier) AS
 WITH running AS MATERIALIZED (
 	SELECT ca.table_id, ca.pid, p.tuples_processed AS rows, p.bytes_processed AS bytes, b.xact_start
 	FROM livesync.copy_activity() ca
@@ -396,10 +406,10 @@ CROSS JOIN LATERAL (
 LEFT JOIN LATERAL (
 	SELECT sum(p.changes)::bigint AS changes FROM livesync.spool p
 	WHERE p.table_id = t.id AND p.generation = t.generation) s ON true
-WHERE NOT t.released;
+WHERE NOT t.released AND livesync.may_see(c.owner);
 COMMENT ON VIEW livesync.tables IS 'A line for each synced table. percent, rows_per_second, eta: of the copy, from its first chunk to its last; spooled_changes: parked until they may be applied.';
 
-CREATE VIEW livesync.progress AS
+CREATE VIEW livesync.progress WITH (security_barrier) AS
 SELECT c.name AS connector,
 	v.status,
 	'[' || rpad(repeat('#', floor(t.percent / 5)::integer), 20, '.') || ']' AS bar,
@@ -436,7 +446,7 @@ CROSS JOIN LATERAL (
 COMMENT ON VIEW livesync.progress IS
 'A line for each connector, made for \watch. applied_lsn: everything the source committed before it is applied here (in tables whose first copy is done); lag: how long ago all was applied that had been received; lag_bytes and slot_retained_bytes: bytes of WAL; lag and lag_bytes are null while nothing runs. slot_wal_status: reserved, extended, unreserved or lost, as in pg_replication_slots at the source; slot_safe_bytes: WAL that may be written there before the slot is in danger, null: no limit; slot_invalidation_reason: of sources from 17 on.';
 
-CREATE VIEW livesync.stats AS
+CREATE VIEW livesync.stats WITH (security_barrier) AS
 SELECT c.name AS connector,
 	t.source_schema || '.' || t.source_name AS source_table,
 	s.inserts, s.updates, s.deletes, s.truncates,
@@ -444,15 +454,23 @@ SELECT c.name AS connector,
 	s.batches, s.replayed_batches, s.errors, s.skipped
 FROM livesync.table_stats s
 JOIN livesync.synced_table t ON t.id = s.table_id AND NOT t.released
-JOIN livesync.connector c ON c.id = t.connector_id;
+JOIN livesync.connector c ON c.id = t.connector_id
+WHERE livesync.may_see(c.owner);
 COMMENT ON VIEW livesync.stats IS
 'Changes applied to each table, conflicts by their names (the source wins), sets of changes applied (batches) and applied again one by one (replayed_batches), errors, changes dropped by skip_change (skipped).';
 
-CREATE VIEW livesync.events AS
-SELECT at, connector, source_table, event, detail FROM livesync.event ORDER BY id;
+CREATE VIEW livesync.events WITH (security_barrier) AS
+SELECT at, connector, source_table, event, detail FROM livesync.event WHERE livesync.may_see(owner) ORDER BY id;
 COMMENT ON VIEW livesync.events IS 'What happened to connectors and tables, oldest first.';
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA livesync FROM PUBLIC;
-GRANT USAGE ON SCHEMA livesync TO pg_monitor;
-GRANT EXECUTE ON FUNCTION livesync.connector_activity(), livesync.copy_activity(), livesync.table_waits(), livesync.hide_secrets(text) TO pg_monitor;
-GRANT SELECT ON livesync.connectors, livesync.tables, livesync.progress, livesync.stats, livesync.events TO pg_monitor;
+/*
+ * Whoever may make this server connect to others may EXECUTE the calls; the rest is a matter of who owns a connector.
+ * No role comes with the extension: roles are the server's, so DROP EXTENSION could not take it away, and one that
+ * exists already may mean something else.  What the views need is everybody's: they show what belongs to the reader.
+ */
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA livesync FROM PUBLIC;
+GRANT USAGE ON SCHEMA livesync TO PUBLIC;
+GRANT EXECUTE ON FUNCTION livesync.connector_activity(), livesync.copy_activity(), livesync.table_waits(), livesync.hide_secrets(text),
+	livesync.may_see(oid) TO PUBLIC;
+GRANT SELECT ON livesync.connectors, livesync.tables, livesync.progress, livesync.stats, livesync.events TO PUBLIC;

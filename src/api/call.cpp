@@ -81,12 +81,15 @@ end_hidden_statement(const HiddenStatement *it)
 state::Connector *
 find_connector(const char *name)
 {
+	base::Role caller = base::become_extension();
 	state::Connector *connector = state::load_connector_by_name(name);
 
+	base::restore_role(caller);
 	if (connector == nullptr)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("connector \"%s\" does not exist", name),
 				 errhint("The view livesync.connectors lists the connectors of this database.")));
+	require_owner(connector);
 	return connector;
 }
 

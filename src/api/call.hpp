@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "state/connector.hpp"
+#include "api/ownership.hpp"
 
 namespace api
 {
@@ -29,7 +29,7 @@ struct HiddenStatement
 void begin_hidden_statement(HiddenStatement *it);
 void end_hidden_statement(const HiddenStatement *it);
 
-/* ERROR when there is none of that name. */
+/* ERROR when there is none of that name, or when the current user may not manage it. */
 state::Connector *find_connector(const char *name);
 
 /* Milliseconds from an interval argument; -1 when it is NULL. */

@@ -70,8 +70,8 @@ connect(void *argument)
 {
 	Inquiry *it = (Inquiry *) argument;
 
-	it->connection =
-		source::open_connection(it->conninfo, kApplicationName, source::Purpose::control);
+	it->connection = source::open_connection({it->conninfo, GetUserId()}, kApplicationName,
+											 source::Purpose::control);
 	const char *host = PQhost(it->connection->raw);
 
 	source::add_check(&it->list,
@@ -100,8 +100,8 @@ void
 try_stream(void *argument)
 {
 	Inquiry *it = (Inquiry *) argument;
-	source::Connection *stream =
-		source::open_connection(it->conninfo, kApplicationName, source::Purpose::stream);
+	source::Connection *stream = source::open_connection({it->conninfo, GetUserId()},
+														 kApplicationName, source::Purpose::stream);
 
 	(void) source::identify_system(stream);
 	source::close_connection(stream);

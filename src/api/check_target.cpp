@@ -8,6 +8,7 @@
  */
 #include "api/check.hpp"
 
+#include "base/role.hpp"
 #include "base/settings.hpp"
 #include "base/sql.hpp"
 #include "target/relation.hpp"
@@ -279,6 +280,7 @@ check_target_table(CheckList *list, const TargetQuestion &question)
 void
 check_target_server(CheckList *list)
 {
+	Role caller = become_extension();
 	SqlScope scope = begin_sql();
 
 	(void) run_sql(
@@ -303,6 +305,7 @@ check_target_server(CheckList *list)
 	bool standby = get_bool(0, 7);
 
 	end_sql();
+	restore_role(caller);
 	if (standby)
 		source::add_check(list, Check{"target primary", "target", CheckStatus::error,
 									  "this server is a standby", "Work at its primary."});

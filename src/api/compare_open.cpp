@@ -217,8 +217,8 @@ open_comparison(const state::Connector *connector, const state::SyncedTable *tab
 	Comparison it{};
 	Oid relid = find_target(table);
 
-	it.source.connection =
-		source::open_connection(connector->source, connector->slot_name, source::Purpose::control);
+	it.source.connection = source::open_connection({connector->source, connector->owner},
+												   connector->slot_name, source::Purpose::control);
 	(void) source::query(it.source.connection, "SELECT set_config('TimeZone', 'UTC', false), "
 											   "set_config('bytea_output', 'hex', false), "
 											   "set_config('xmlbinary', 'base64', false)");

@@ -86,6 +86,7 @@ struct Goal
 void
 require_streaming(const CompareCall *call)
 {
+	Role caller = become_extension();
 	SqlScope scope = begin_sql();
 	bool found = run_sql("SELECT t.state, c.enabled FROM livesync.synced_table t "
 						 "JOIN livesync.connector c ON c.id = t.connector_id "
@@ -95,6 +96,7 @@ require_streaming(const CompareCall *call)
 	bool enabled = found && get_bool(0, 2);
 
 	end_sql();
+	restore_role(caller);
 	if (!enabled)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("connector \"%s\" is paused", call->connector->name),
@@ -421,6 +423,8 @@ do_keyless(CompareCall *call)
 state::SyncedTable *
 find_table(const state::Connector *connector, const char *name)
 {
+	Role caller = become_extension();
+
 	begin_sql();
 	int64 id = run_sql("SELECT id FROM livesync.synced_table WHERE connector_id = $1 "
 					   "AND source_schema || '.' || source_name = $2 AND NOT released",
@@ -431,6 +435,7 @@ find_table(const state::Connector *connector, const char *name)
 	end_sql();
 	state::SyncedTable *table = id != 0 ? state::load_table(id, state::RowLock::none) : nullptr;
 
+	restore_role(caller);
 	if (table == nullptr)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("connector \"%s\" has no table \"%s\"", connector->name, name),

@@ -78,15 +78,15 @@ insert_connector(state::Connector *config)
 	(void) scope;
 	run_sql(
 		"INSERT INTO livesync.connector (name, source, publications, own_publication, "
-		"wanted_tables, copy_data, copy_workers, create_tables, target_schema, enabled, slot_name) "
-		"VALUES ($1, $2, $3, $4, nullif($5, '{}'), $6, $7, $8, $9, $10, $11) RETURNING id",
+		"wanted_tables, copy_data, copy_workers, create_tables, target_schema, enabled, slot_name, owner) "
+		"VALUES ($1, $2, $3, $4, nullif($5, '{}'), $6, $7, $8, $9, $10, $11, $12) RETURNING id",
 		{text_value(config->name), text_value(config->source),
 		 text_array_value(config->npublications, config->publications),
 		 text_value(config->own_publication),
 		 text_array_value(config->nwanted_tables, config->wanted_tables),
 		 bool_value(config->copy_data), int_value(config->copy_workers),
 		 bool_value(config->create_tables), text_value(config->target_schema),
-		 bool_value(config->enabled), text_value(config->slot_name)});
+		 bool_value(config->enabled), text_value(config->slot_name), oid_value(config->owner)});
 	int id = get_int(0, 1);
 
 	end_sql();
@@ -97,8 +97,8 @@ insert_connector(state::Connector *config)
 void
 look_at_source(const state::Connector *config)
 {
-	source::Connection *control =
-		source::open_connection(config->source, config->slot_name, source::Purpose::control);
+	source::Connection *control = source::open_connection(
+		{config->source, config->owner}, config->slot_name, source::Purpose::control);
 
 	bool uses_own = config->own_publication != nullptr;
 
@@ -129,14 +129,25 @@ look_at_source(const state::Connector *config)
 XLogRecPtr
 look_at_publications(const state::Connector *config, int count, char **publications)
 {
-	source::Connection *control =
-		source::open_connection(config->source, config->slot_name, source::Purpose::control);
+	source::Connection *control = source::open_connection(
+		{config->source, config->owner}, config->slot_name, source::Purpose::control);
 
 	source::check_prerequisites(control, count, publications, false);
 	XLogRecPtr position = source::wait_source_flushed(control);
 
 	source::close_connection(control);
 	return position;
+}
+
+void
+change_source(const state::Connector *connector)
+{
+	run_alone(
+		"UPDATE livesync.connector SET source = $2, owner = $3 WHERE id = $1",
+		{int_value(connector->id), text_value(connector->source), oid_value(connector->owner)});
+	/* who has it sees its history */
+	run_alone("UPDATE livesync.event SET owner = $2 WHERE connector = $1 AND owner <> $2",
+			  {text_value(connector->name), oid_value(connector->owner)});
 }
 
 bool
@@ -164,8 +175,8 @@ void
 drop_copy(const state::Connector *connector)
 {
 	worker::hold_connector(connector->id);
-	run_alone("DELETE FROM livesync.connector WHERE id = $1", {int_value(connector->id)});
 	state::record_event(connector->name, nullptr, "connector_dropped", nullptr);
+	run_alone("DELETE FROM livesync.connector WHERE id = $1", {int_value(connector->id)});
 	ereport(
 		WARNING,
 		(errmsg("replication slot \"%s\" was left at the source", connector->slot_name),
@@ -180,20 +191,21 @@ drop_original(const state::Connector *connector, bool force)
 {
 	if (!force && connector->slot_lsn != InvalidXLogRecPtr)
 		/* raises what is wrong when the source cannot be reached */
-		source::close_connection(source::open_connection(connector->source, connector->slot_name,
-														 source::Purpose::control));
+		source::close_connection(source::open_connection(
+			{connector->source, connector->owner}, connector->slot_name, source::Purpose::control));
 	worker::hold_connector(connector->id);
 
 	state::Cleanup cleanup{};
 
 	cleanup.connector = connector->name;
+	cleanup.owner = connector->owner;
 	cleanup.source = connector->source;
 	cleanup.slot_name = connector->slot_name;
 	cleanup.publication = connector->own_publication;
 	cleanup.origin = state::origin_name(connector->id);
 	state::add_cleanup(cleanup);
-	run_alone("DELETE FROM livesync.connector WHERE id = $1", {int_value(connector->id)});
 	state::record_event(connector->name, nullptr, "connector_dropped", nullptr);
+	run_alone("DELETE FROM livesync.connector WHERE id = $1", {int_value(connector->id)});
 	worker::look_at_transaction_end(worker::kSweeper);
 }
 
@@ -229,11 +241,15 @@ livesync_create_connector(PG_FUNCTION_ARGS)
 	config.target_schema = text_argument(fcinfo, 7);
 	config.enabled = PG_ARGISNULL(8) || PG_GETARG_BOOL(8);
 
+	config.owner = GetUserId();
+
+	Role caller = become_extension();
+
 	check_name(config.name);
 	if (config.source == nullptr)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("a connector must have a source")));
-	source::check_connection_string(config.source);
+	source::check_address({config.source, config.owner});
 	if (config.copy_workers < 1)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("copy_workers must be at least 1")));
@@ -255,6 +271,7 @@ livesync_create_connector(PG_FUNCTION_ARGS)
 		look_at_source(&config);
 	state::record_event(config.name, nullptr, "connector_created", nullptr);
 	worker::claim_place(config.id);
+	restore_role(caller);
 	end_hidden_statement(&hidden);
 	PG_RETURN_VOID();
 }
@@ -272,17 +289,21 @@ livesync_alter_connector(PG_FUNCTION_ARGS)
 	char *new_source = text_argument(fcinfo, 1);
 	int count;
 	char **publications = text_array_argument(fcinfo, 2, "publications", &count);
+	char *new_owner = text_argument(fcinfo, 4);
+	Oid owner = new_owner ? find_new_owner(new_owner) : connector->owner;
+	Role caller = become_extension();
 
-	if (new_source != nullptr)
+	if (new_source != nullptr || new_owner != nullptr)
 	{
-		source::check_connection_string(new_source);
-		connector->source = new_source;
-		/* raises what is wrong with it */
-		source::close_connection(
-			source::open_connection(new_source, connector->slot_name, source::Purpose::control));
-		run_alone("UPDATE livesync.connector SET source = $2 WHERE id = $1",
-				  {int_value(connector->id), text_value(new_source)});
+		connector->source = new_source ? new_source : connector->source;
+		connector->owner = owner;
+		source::check_address({connector->source, owner});
+		change_source(connector);
 	}
+	if (new_source != nullptr)
+		/* raises what is wrong with it */
+		source::close_connection(source::open_connection({new_source, owner}, connector->slot_name,
+														 source::Purpose::control));
 	if (publications != nullptr)
 		run_alone(
 			"UPDATE livesync.connector SET next_publications = $2, next_lsn = $3 WHERE id = $1",
@@ -298,6 +319,7 @@ livesync_alter_connector(PG_FUNCTION_ARGS)
 	}
 	state::record_event(connector->name, nullptr, "connector_altered", nullptr);
 	worker::look_at_transaction_end(connector->id);
+	restore_role(caller);
 	end_hidden_statement(&hidden);
 	PG_RETURN_VOID();
 }
@@ -307,12 +329,14 @@ livesync_pause_connector(PG_FUNCTION_ARGS)
 {
 	worker::require_preloaded();
 	state::Connector *connector = api::find_connector(api::required_argument(fcinfo, 0, "name"));
+	Role caller = become_extension();
 
 	run_alone("UPDATE livesync.connector SET enabled = false WHERE id = $1",
 			  {int_value(connector->id)});
 	worker::hold_connector(connector->id);
 	if (connector->enabled)
 		state::record_event(connector->name, nullptr, "connector_paused", nullptr);
+	restore_role(caller);
 	PG_RETURN_VOID();
 }
 
@@ -321,6 +345,7 @@ livesync_resume_connector(PG_FUNCTION_ARGS)
 {
 	worker::require_preloaded();
 	state::Connector *connector = api::find_connector(api::required_argument(fcinfo, 0, "name"));
+	Role caller = become_extension();
 
 	run_alone(
 		"UPDATE livesync.connector SET enabled = true, last_error = NULL, hint = NULL WHERE id = $1",
@@ -328,6 +353,7 @@ livesync_resume_connector(PG_FUNCTION_ARGS)
 	if (!connector->enabled)
 		state::record_event(connector->name, nullptr, "connector_resumed", nullptr);
 	worker::claim_place(connector->id);
+	restore_role(caller);
 	PG_RETURN_VOID();
 }
 
@@ -337,6 +363,7 @@ livesync_drop_connector(PG_FUNCTION_ARGS)
 	worker::require_preloaded();
 	state::Connector *connector = api::find_connector(api::required_argument(fcinfo, 0, "name"));
 	bool force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+	Role caller = become_extension();
 
 	if (connector->enabled)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
@@ -346,6 +373,7 @@ livesync_drop_connector(PG_FUNCTION_ARGS)
 		api::drop_copy(connector);
 	else
 		api::drop_original(connector, force);
+	restore_role(caller);
 	PG_RETURN_VOID();
 }
 

@@ -126,8 +126,10 @@ sync_sequence(ReturnSetInfo *result, source::Connection *control, const state::S
 void
 sync_table(ReturnSetInfo *result, source::Connection *control, int64 table_id)
 {
+	Role caller = become_extension();
 	state::SyncedTable *table = state::load_table(table_id, state::RowLock::none);
 
+	restore_role(caller);
 	if (table == nullptr || !OidIsValid(get_namespace_oid(table->target_schema, true)) ||
 		!OidIsValid(
 			get_relname_relid(table->target_name, get_namespace_oid(table->target_schema, true))))
@@ -143,6 +145,8 @@ sync_table(ReturnSetInfo *result, source::Connection *control, int64 table_id)
 int64 *
 list_tables(const state::Connector *connector, int *count)
 {
+	Role caller = become_extension();
+
 	begin_sql();
 	*count = (int) run_sql("SELECT id FROM livesync.synced_table WHERE connector_id = $1 "
 						   "AND NOT released ORDER BY source_schema, source_name",
@@ -152,6 +156,7 @@ list_tables(const state::Connector *connector, int *count)
 	for (int i = 0; i < *count; i++)
 		ids[i] = get_bigint((uint64) i, 1);
 	end_sql();
+	restore_role(caller);
 	return ids;
 }
 
@@ -172,8 +177,8 @@ livesync_sync_sequences(PG_FUNCTION_ARGS)
 	int64 *tables = api::list_tables(connector, &count);
 
 	InitMaterializedSRF(fcinfo, 0);
-	source::Connection *control =
-		source::open_connection(connector->source, connector->slot_name, source::Purpose::control);
+	source::Connection *control = source::open_connection(
+		{connector->source, connector->owner}, connector->slot_name, source::Purpose::control);
 
 	for (int i = 0; i < count; i++)
 		api::sync_table((ReturnSetInfo *) fcinfo->resultinfo, control, tables[i]);

@@ -104,8 +104,8 @@ livesync_source_tables(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("the source's connection string must be given")));
 	InitMaterializedSRF(fcinfo, 0);
-	source::Connection *control =
-		source::open_connection(conninfo, "livesync_tables", source::Purpose::control);
+	source::Connection *control = source::open_connection(
+		{conninfo, GetUserId()}, "livesync_tables", source::Purpose::control);
 	source::SourceTables tables = source::read_inventory(control, 0, nullptr, 0, nullptr);
 
 	for (int i = 0; i < tables.count; i++)

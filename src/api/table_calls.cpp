@@ -37,11 +37,12 @@ find_table(const state::Connector *connector, const char *name, state::RowLock l
 	return table;
 }
 
-/* The two arguments that all of these calls have. */
+/* The two arguments that all of these calls have; until its end a call is the extension itself. */
 struct TableCall
 {
 	state::Connector *connector;
 	char *name;
+	Role caller;
 };
 
 TableCall
@@ -51,7 +52,7 @@ begin_call(FunctionCallInfo fcinfo)
 
 	state::Connector *connector = find_connector(required_argument(fcinfo, 0, "connector"));
 
-	return TableCall{connector, required_argument(fcinfo, 1, "source_table")};
+	return TableCall{connector, required_argument(fcinfo, 1, "source_table"), become_extension()};
 }
 
 void
@@ -59,6 +60,7 @@ end_call(const TableCall &call, const char *event)
 {
 	state::record_event(call.connector->name, call.name, event, nullptr);
 	worker::look_at_transaction_end(call.connector->id);
+	restore_role(call.caller);
 }
 
 /* A failed table that is just being tried again counts: its error stands until it is known to be mended. */

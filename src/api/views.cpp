@@ -3,7 +3,7 @@
  *
  * The functions behind the views: what the workers tell through shared memory.
  */
-#include "base/pg.hpp"
+#include "api/ownership.hpp"
 #include "source/connection.hpp"
 #include "worker/registry.hpp"
 
@@ -61,13 +61,14 @@ livesync_connector_activity(PG_FUNCTION_ARGS)
 	worker::require_preloaded();
 	InitMaterializedSRF(fcinfo, 0);
 	worker::ConnectorEntry *list = worker::list_connectors(&count);
+	api::Visible visible = api::visible_connectors();
 
 	for (int i = 0; i < count; i++)
 	{
 		const worker::ConnectorEntry &it = list[i];
 		Row row{};
 
-		if (it.connector_id == worker::kSweeper)
+		if (it.connector_id == worker::kSweeper || !api::is_visible(visible, it.connector_id))
 			continue;
 		add(&row, Int32GetDatum(it.connector_id));
 		add(&row, Int32GetDatum(it.pid), it.pid == 0);
@@ -95,12 +96,15 @@ livesync_copy_activity(PG_FUNCTION_ARGS)
 	worker::require_preloaded();
 	InitMaterializedSRF(fcinfo, 0);
 	worker::CopyEntry *list = worker::list_copies(&count);
+	api::Visible visible = api::visible_connectors();
 
 	for (int i = 0; i < count; i++)
 	{
 		const worker::CopyEntry &it = list[i];
 		Row row{};
 
+		if (!api::is_visible(visible, it.connector_id))
+			continue;
 		add(&row, Int32GetDatum(it.connector_id));
 		add(&row, Int32GetDatum(it.pid), it.pid == 0);
 		add(&row, Int64GetDatum(it.table_id), it.table_id == 0);
@@ -119,11 +123,14 @@ livesync_table_waits(PG_FUNCTION_ARGS)
 	worker::require_preloaded();
 	InitMaterializedSRF(fcinfo, 0);
 	worker::TableWait *list = worker::list_table_waits(&count);
+	api::Visible visible = api::visible_tables();
 
 	for (int i = 0; i < count; i++)
 	{
 		Row row{};
 
+		if (!api::is_visible(visible, list[i].table_id))
+			continue;
 		add(&row, Int64GetDatum(list[i].table_id));
 		add_text(&row, list[i].waiting_for);
 		put(fcinfo, &row);

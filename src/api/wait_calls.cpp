@@ -14,16 +14,23 @@ namespace api
 namespace
 {
 
+struct SyncGoal
+{
+	int connector_id; /* 0: all that this role may manage */
+	Oid caller;
+};
+
 bool
 is_synced(void *context)
 {
-	const int *id = (const int *) context;
+	const SyncGoal *goal = (const SyncGoal *) context;
 
 	begin_sql();
-	run_sql("SELECT NOT EXISTS (SELECT FROM livesync.connector c WHERE ($1 = 0 OR c.id = $1) AND "
-			"(c.listed_at IS NULL OR EXISTS (SELECT FROM livesync.synced_table t "
-			"WHERE t.connector_id = c.id AND NOT t.released AND t.state <> 'streaming')))",
-			{int_value(*id)});
+	run_sql(
+		"SELECT NOT EXISTS (SELECT FROM livesync.connector c WHERE ($1 = 0 OR c.id = $1) "
+		"AND pg_has_role($2, c.owner, 'USAGE') AND (c.listed_at IS NULL OR EXISTS (SELECT FROM livesync.synced_table t "
+		"WHERE t.connector_id = c.id AND NOT t.released AND t.state <> 'streaming')))",
+		{int_value(goal->connector_id), oid_value(goal->caller)});
 	bool reached = get_bool(0, 1);
 
 	end_sql();
@@ -58,8 +65,8 @@ is_applied(void *context)
 XLogRecPtr
 source_position(const state::Connector *connector)
 {
-	source::Connection *control =
-		source::open_connection(connector->source, connector->slot_name, source::Purpose::control);
+	source::Connection *control = source::open_connection(
+		{connector->source, connector->owner}, connector->slot_name, source::Purpose::control);
 	XLogRecPtr position = source::wait_source_flushed(control);
 
 	source::close_connection(control);
@@ -79,9 +86,12 @@ livesync_wait_for_sync(PG_FUNCTION_ARGS)
 {
 	worker::require_preloaded();
 	char *name = api::text_argument(fcinfo, 0);
-	int id = name ? api::find_connector(name)->id : 0;
+	api::SyncGoal goal{name ? api::find_connector(name)->id : 0, GetUserId()};
+	Role caller = become_extension();
+	bool reached = api::wait_until(api::is_synced, &goal, api::timeout_argument(fcinfo, 1));
 
-	PG_RETURN_BOOL(api::wait_until(api::is_synced, &id, api::timeout_argument(fcinfo, 1)));
+	restore_role(caller);
+	PG_RETURN_BOOL(reached);
 }
 
 PGDLLEXPORT Datum
@@ -96,7 +106,10 @@ livesync_wait_for_lsn(PG_FUNCTION_ARGS)
 	state::Connector *connector = api::find_connector(name);
 	api::LsnGoal goal{connector->id,
 					  PG_ARGISNULL(1) ? api::source_position(connector) : PG_GETARG_LSN(1)};
+	Role caller = become_extension();
+	bool reached = api::wait_until(api::is_applied, &goal, api::timeout_argument(fcinfo, 2));
 
-	PG_RETURN_BOOL(api::wait_until(api::is_applied, &goal, api::timeout_argument(fcinfo, 2)));
+	restore_role(caller);
+	PG_RETURN_BOOL(reached);
 }
 }

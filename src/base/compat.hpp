@@ -24,6 +24,17 @@ is_option_allowed(const char *keyword)
 	return libpqsrv_is_valid_proxy_option == nullptr || libpqsrv_is_valid_proxy_option(keyword);
 }
 
+/* ERROR unless the current user may make that role the owner of something. */
+inline void
+check_can_give_to(Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	check_can_set_role(GetUserId(), role);
+#else
+	check_is_member_of_role(GetUserId(), role);
+#endif
+}
+
 inline void
 setup_origin_session(RepOriginId origin)
 {

@@ -3,7 +3,7 @@
  *
  * Owns: opening and closing; the list of what this process has open.
  *
- *   parse string ─► for each host: PQconnectStartParams ─► PQconnectPoll … ─► session settings
+ *   resolve address ─► for each host: PQconnectStartParams ─► PQconnectPoll … ─► session settings
  *
  * Surprising: the control and copy connections get their settings by a statement, not by startup
  * options as the stream does.  A pooler refuses startup options with an error that says nothing to
@@ -13,8 +13,9 @@
 #include "source/connection.hpp"
 
 #include "base/compat.hpp"
+#include "source/address.hpp"
 #include "source/connection_failure.hpp"
-#include "source/connection_string.hpp"
+#include "source/credentials.hpp"
 #include "source/waiting.hpp"
 
 namespace source
@@ -212,9 +213,10 @@ set_up_session(Connection *connection)
 } // namespace
 
 Connection *
-open_connection(const char *conninfo, const char *fallback_name, Purpose purpose)
+open_connection(const Address &address, const char *fallback_name, Purpose purpose)
 {
-	Parameters parameters = parse_connection_string(conninfo);
+	ResolvedAddress resolved = resolve_address(address);
+	Parameters parameters = resolved.parameters;
 
 	complete_parameters(&parameters, purpose, fallback_name);
 
@@ -227,6 +229,8 @@ open_connection(const char *conninfo, const char *fallback_name, Purpose purpose
 	end_waiting();
 	if (connection->raw == nullptr)
 		raise_connect_failure(failure);
+	if (resolved.needs_password)
+		require_password_used(connection->raw);
 
 	PQsetNoticeReceiver(connection->raw, ignore_notice, nullptr);
 	PQsetnonblocking(connection->raw, 1);

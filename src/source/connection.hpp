@@ -7,7 +7,7 @@
  * when the memory context it was opened in is reset), and every PGresult (freed when the memory
  * context that was current at the call is reset).
  *
- * In: a connection string as the user wrote it.  Out: results, or an ereport that keeps the remote
+ * In: an address as the user wrote it.  Out: results, or an ereport that keeps the remote
  * SQLSTATE, message, detail and hint in their own fields.
  *
  * Must not know: what the statements mean; any table of ours.
@@ -53,8 +53,15 @@ struct Connection
 using WhileWaiting = void (*)(void *argument);
 void set_while_waiting(WhileWaiting function, void *argument);
 
-/* Raise ERROR (without the string's content) unless libpq can parse it. */
-void check_connection_string(const char *conninfo);
+/* Where a source is, and which role of this server wants to go there: see credentials.hpp. */
+struct Address
+{
+	const char *source; /* a connection string */
+	Oid user;
+};
+
+/* Raise ERROR (without the string's content) unless it can be connected to, as far as this server knows. */
+void check_address(const Address &address);
 
 /* The string without password and other secrets, for views: palloc'ed. */
 char *describe_connection_string(const char *conninfo);
@@ -65,7 +72,7 @@ char *describe_connection_string(const char *conninfo);
  * search_path = '' for control and copy, default_transaction_isolation and read_only pinned…).
  * fallback_name is used as fallback_application_name.  Refuses a connection pooler.
  */
-Connection *open_connection(const char *conninfo, const char *fallback_name, Purpose purpose);
+Connection *open_connection(const Address &address, const char *fallback_name, Purpose purpose);
 void close_connection(Connection *connection);
 
 /* Run one statement; ERROR unless it ends with the expected kind of result. */

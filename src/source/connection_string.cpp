@@ -155,12 +155,6 @@ parse_connection_string(const char *conninfo)
 	return parameters;
 }
 
-void
-check_connection_string(const char *conninfo)
-{
-	(void) parse_connection_string(conninfo);
-}
-
 char *
 describe_connection_string(const char *conninfo)
 {

@@ -13,11 +13,11 @@ namespace state
 void
 add_cleanup(const Cleanup &cleanup)
 {
-	run_alone("INSERT INTO livesync.cleanup (connector, source, slot_name, publication, origin) "
-			  "VALUES ($1, $2, $3, $4, $5)",
-			  {text_value(cleanup.connector), text_value(cleanup.source),
-			   text_value(cleanup.slot_name), text_value(cleanup.publication),
-			   text_value(cleanup.origin)});
+	run_alone(
+		"INSERT INTO livesync.cleanup (connector, source, slot_name, publication, origin, owner) "
+		"VALUES ($1, $2, $3, $4, $5, $6)",
+		{text_value(cleanup.connector), text_value(cleanup.source), text_value(cleanup.slot_name),
+		 text_value(cleanup.publication), text_value(cleanup.origin), oid_value(cleanup.owner)});
 }
 
 Cleanup *
@@ -26,7 +26,7 @@ next_cleanup(int64 after)
 	SqlScope scope = begin_sql();
 	Cleanup *cleanup = nullptr;
 
-	if (run_sql("SELECT id, connector, source, slot_name, publication, origin "
+	if (run_sql("SELECT id, connector, source, slot_name, publication, origin, owner "
 				"FROM livesync.cleanup WHERE id > $1 ORDER BY id LIMIT 1",
 				{bigint_value(after)}) == 1)
 	{
@@ -37,6 +37,7 @@ next_cleanup(int64 after)
 		cleanup->slot_name = get_text(scope, 0, 4);
 		cleanup->publication = get_text(scope, 0, 5);
 		cleanup->origin = get_text(scope, 0, 6);
+		cleanup->owner = get_oid(0, 7);
 	}
 	end_sql();
 	return cleanup;

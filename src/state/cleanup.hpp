@@ -16,6 +16,7 @@ struct Cleanup
 {
 	int64 id;
 	char *connector;
+	Oid owner; /* of the connector */
 	char *source;
 	char *slot_name;
 	char *publication; /* nullptr: not ours */

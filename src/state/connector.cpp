@@ -15,7 +15,7 @@ namespace
 #define CONNECTOR_COLUMNS                                                                          \
 	"SELECT id, name, source, publications, own_publication, wanted_tables, copy_data, "           \
 	"copy_workers, create_tables, target_schema, enabled, slot_name, slot_lsn, source_system, "    \
-	"source_timeline, listed_at, next_publications, next_lsn FROM livesync.connector "
+	"source_timeline, listed_at, next_publications, next_lsn, owner FROM livesync.connector "
 
 Connector *
 read_row(const SqlScope &scope)
@@ -40,6 +40,7 @@ read_row(const SqlScope &scope)
 	it->is_listed = !is_null(0, 16);
 	it->next_publications = get_text_array(scope, 0, 17, &it->nnext_publications);
 	it->next_lsn = get_lsn(0, 18);
+	it->owner = get_oid(0, 19);
 	return it;
 }
 

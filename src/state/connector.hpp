@@ -17,6 +17,7 @@ struct Connector
 {
 	int id;
 	char *name;
+	Oid owner;	  /* a role; it may have been dropped */
 	char *source; /* connection string: never in a message */
 	int npublications;
 	char **publications;

@@ -101,17 +101,7 @@ empty_table(const char *schema, const char *name)
 Role
 become_owner(Oid owner)
 {
-	Role role;
-
-	GetUserIdAndSecContext(&role.user, &role.context);
-	SetUserIdAndSecContext(owner, role.context | SECURITY_RESTRICTED_OPERATION);
-	return role;
-}
-
-void
-restore_role(const Role &role)
-{
-	SetUserIdAndSecContext(role.user, role.context);
+	return base::become_restricted(owner);
 }
 
 } // namespace target

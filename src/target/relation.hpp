@@ -16,6 +16,7 @@
 #pragma once
 
 #include "base/pg.hpp"
+#include "base/role.hpp"
 
 #include <span>
 
@@ -105,15 +106,11 @@ bool table_exists(const char *schema, const char *name);
 void empty_table(const char *schema, const char *name);
 
 /*
- * Run as the table's owner in a security-restricted operation, so that default expressions and triggers of the table
- * cannot do more than the owner may.
+ * Default expressions, triggers, index expressions and input functions of a table run as its owner:
+ * between become_owner() and restore_role(), see base/role.hpp.
  */
-struct Role
-{
-	Oid user;
-	int context;
-};
+using base::restore_role;
+using base::Role;
 Role become_owner(Oid owner);
-void restore_role(const Role &role);
 
 } // namespace target

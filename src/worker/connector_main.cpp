@@ -59,11 +59,10 @@ connect(ConnectorWorker *worker)
 {
 	MemoryContext old = MemoryContextSwitchTo(worker->connection_context);
 	const char *name = worker->config->slot_name;
+	source::Address address{worker->config->source, worker->config->owner};
 
-	worker->control =
-		source::open_connection(worker->config->source, name, source::Purpose::control);
-	worker->stream_connection =
-		source::open_connection(worker->config->source, name, source::Purpose::stream);
+	worker->control = source::open_connection(address, name, source::Purpose::control);
+	worker->stream_connection = source::open_connection(address, name, source::Purpose::stream);
 	ensure_source(worker);
 	MemoryContextSwitchTo(worker->connection_context);
 	open_stream(worker);
@@ -87,11 +86,12 @@ void
 take_over_changes(ConnectorWorker *worker)
 {
 	char *source = MemoryContextStrdup(worker->turn, worker->config->source);
+	Oid owner = worker->config->owner;
 
 	if (!load_config(worker, worker->config->id))
 		proc_exit(0);
 	worker->tables_changed = true;
-	if (strcmp(source, worker->config->source) != 0)
+	if (strcmp(source, worker->config->source) != 0 || owner != worker->config->owner)
 	{
 		stop_copies(0);
 		restart(worker);

@@ -105,8 +105,9 @@ livesync_copy_main(Datum argument)
 		if (copier.config != nullptr)
 		{
 			MemoryContextSwitchTo(copier.context);
-			copier.connection = source::open_connection(
-				copier.config->source, copier.config->slot_name, source::Purpose::copy);
+			copier.connection =
+				source::open_connection({copier.config->source, copier.config->owner},
+										copier.config->slot_name, source::Purpose::copy);
 			run(&copier);
 		}
 	}

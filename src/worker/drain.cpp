@@ -21,22 +21,6 @@ namespace worker
 namespace
 {
 
-/* Our own tables are written as ourselves, also from within a table owner's context. */
-struct AsOurselves
-{
-	target::Role role;
-};
-
-AsOurselves
-become_ourselves()
-{
-	AsOurselves it;
-
-	GetUserIdAndSecContext(&it.role.user, &it.role.context);
-	SetUserIdAndSecContext(GetAuthenticatedUserId(), 0);
-	return it;
-}
-
 char *
 text_of(const wire::Value &value)
 {
@@ -124,10 +108,10 @@ set_aside_hook(void *context, const target::TargetRelation *relation, int nkeys,
 {
 	HookContext *it = (HookContext *) context;
 	const state::SyncedTable *table = it->drain->table;
-	AsOurselves ourselves = become_ourselves();
+	base::Role owner = base::become_extension();
 
 	state::remember_aside(table->id, table->generation, nkeys, key);
-	target::restore_role(ourselves.role);
+	base::restore_role(owner);
 	(void) relation;
 }
 
@@ -136,10 +120,10 @@ written_hook(void *context, const target::TargetRelation *relation, const wire::
 {
 	HookContext *it = (HookContext *) context;
 	const state::SyncedTable *table = it->drain->table;
-	AsOurselves ourselves = become_ourselves();
+	base::Role owner = base::become_extension();
 
 	state::forget_aside(table->id, table->generation, relation->nkeys, key_texts(relation, key));
-	target::restore_role(ourselves.role);
+	base::restore_role(owner);
 }
 
 constexpr int kRunChanges = 20000;

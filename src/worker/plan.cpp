@@ -212,8 +212,8 @@ open_snapshot_holder(Copier *copier, const state::SyncedTable *table)
 	held->table_id = table->id;
 	held->generation = table->generation;
 	held->context = context;
-	held->connection = source::open_connection(copier->config->source, copier->config->slot_name,
-											   source::Purpose::copy);
+	held->connection = source::open_connection({copier->config->source, copier->config->owner},
+											   copier->config->slot_name, source::Purpose::copy);
 	held->next = copier->snapshots;
 	copier->snapshots = held;
 	MemoryContextSwitchTo(old);

@@ -64,7 +64,7 @@ begin_process(Oid database)
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	/* Once, before anything is planned: a change of the role throws all saved plans away. */
 	set("session_replication_role", "replica");
-	set("search_path", "pg_catalog");
+	set("search_path", "pg_catalog, pg_temp");
 	set("synchronous_commit", "off");
 	set("statement_timeout", "0");
 	set("lock_timeout", "0");

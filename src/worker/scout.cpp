@@ -34,8 +34,8 @@ report_connectors()
 void
 sweep_one(const state::Cleanup *cleanup)
 {
-	source::Connection *control =
-		source::open_connection(cleanup->source, cleanup->slot_name, source::Purpose::control);
+	source::Connection *control = source::open_connection(
+		{cleanup->source, cleanup->owner}, cleanup->slot_name, source::Purpose::control);
 
 	source::drop_slot(control, cleanup->slot_name);
 	if (cleanup->publication != nullptr)

@@ -19,7 +19,8 @@ SELECT is(signature(name), expected, format('signature of %s()', name)) FROM (VA
 	('create_connector', 'name text, source text, publications text[] DEFAULT NULL::text[], tables text[] DEFAULT NULL::text[], '
 		'copy_data boolean DEFAULT true, copy_workers integer DEFAULT 4, create_tables boolean DEFAULT true, '
 		'target_schema text DEFAULT NULL::text, enabled boolean DEFAULT true → void'),
-	('alter_connector', 'name text, source text DEFAULT NULL::text, publications text[] DEFAULT NULL::text[], copy_workers integer DEFAULT NULL::integer → void'),
+	('alter_connector', 'name text, source text DEFAULT NULL::text, publications text[] DEFAULT NULL::text[], copy_workers integer DEFAULT NULL::integer, '
+		'owner text DEFAULT NULL::text → void'),
 	('pause_connector', 'name text → void'),
 	('resume_connector', 'name text → void'),
 	('drop_connector', 'name text, force boolean DEFAULT false → void'),
@@ -30,7 +31,7 @@ SELECT is(signature(name), expected, format('signature of %s()', name)) FROM (VA
 
 SELECT is((SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
 	WHERE attrelid = ('livesync.' || name)::regclass AND attnum > 0), expected, format('columns of the view %s', name)) FROM (VALUES
-	('connectors', 'name, status, source, publications, slot_name, copy_workers, enabled, created_at, last_error, hint'),
+	('connectors', 'name, status, source, publications, slot_name, copy_workers, enabled, created_at, last_error, hint, owner'),
 	('tables', 'connector, source_table, target_table, state, percent, rows_copied, rows_expected, bytes_copied, bytes_expected, '
 		'rows_per_second, eta, chunks_done, chunks_total, spooled_changes, waiting_for, last_error, hint, updated_at'),
 	('progress', 'connector, status, bar, percent, tables_streaming, tables_total, tables_failed, received_lsn, applied_lsn, '
@@ -39,10 +40,19 @@ SELECT is((SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
 		'batches, replayed_batches, errors, skipped'),
 	('events', 'at, connector, source_table, event, detail')) v(name, expected);
 
-SELECT ok(NOT has_function_privilege('pg_monitor', p.oid, 'EXECUTE'), format('%s() is not for everybody', p.proname))
-FROM pg_proc p WHERE p.pronamespace = 'livesync'::regnamespace
-	AND p.proname NOT IN ('connector_activity', 'copy_activity', 'table_waits', 'hide_secrets');
-SELECT ok(has_table_privilege('pg_monitor', c.oid, 'SELECT') = (c.relkind = 'v'), format('%s: pg_monitor reads views only', c.relname))
+-- Calls need a grant; what the views need, and the views, are everybody's: they show what belongs to the reader.
+SELECT is(has_function_privilege('public', p.oid, 'EXECUTE'),
+	p.proname IN ('connector_activity', 'copy_activity', 'table_waits', 'hide_secrets', 'may_see'),
+	format('%s(): who may execute it', p.proname))
+FROM pg_proc p WHERE p.pronamespace = 'livesync'::regnamespace;
+SELECT ok(NOT p.prosecdef, format('%s() runs with the rights of its caller', p.proname))
+FROM pg_proc p WHERE p.pronamespace = 'livesync'::regnamespace;
+SELECT is(has_table_privilege('public', c.oid, 'SELECT'), c.relkind = 'v', format('%s: everybody reads views only', c.relname))
 FROM pg_class c WHERE c.relnamespace = 'livesync'::regnamespace AND c.relkind IN ('r', 'v');
+SELECT ok(NOT has_table_privilege('public', c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER'), format('%s: nobody writes', c.relname))
+FROM pg_class c WHERE c.relnamespace = 'livesync'::regnamespace AND c.relkind IN ('r', 'v');
+SELECT is(c.reloptions, '{security_barrier=true}', format('%s hides the rows of others also from leaky functions', c.relname))
+FROM pg_class c WHERE c.relnamespace = 'livesync'::regnamespace AND c.relkind = 'v';
+SELECT ok(has_schema_privilege('public', 'livesync', 'USAGE') AND NOT has_schema_privilege('public', 'livesync', 'CREATE'), 'the schema is open to look into');
 
 SELECT * FROM finish();
