@@ -37,9 +37,17 @@ append_option_string(StringInfo sql, const char *value)
 	appendStringInfoChar(sql, '\'');
 }
 
+/* What the source's version has; from 14 on it sends large transactions while they still run. */
+const char *
+protocol_options(const Connection *connection)
+{
+	return connection->server_version >= 140000 ? "proto_version '2', streaming 'on'"
+												: "proto_version '1'";
+}
+
 char *
-start_command(const char *slot_name, wire::Lsn from, int npublications,
-			  const char *const *publications)
+start_command(const Connection *connection, const char *slot_name, wire::Lsn from,
+			  int npublications, const char *const *publications)
 {
 	StringInfoData names;
 	StringInfoData sql;
@@ -51,10 +59,8 @@ start_command(const char *slot_name, wire::Lsn from, int npublications,
 
 	(void) wire::format_lsn(from, lsn);
 	initStringInfo(&sql);
-	appendStringInfo(&sql,
-					 "START_REPLICATION SLOT %s LOGICAL %s (proto_version '1', "
-					 "publication_names ",
-					 quote_name(slot_name), lsn);
+	appendStringInfo(&sql, "START_REPLICATION SLOT %s LOGICAL %s (%s, publication_names ",
+					 quote_name(slot_name), lsn, protocol_options(connection));
 	append_option_string(&sql, names.data);
 	appendStringInfoChar(&sql, ')');
 	return sql.data;
@@ -125,8 +131,8 @@ start_stream(Connection *connection, const char *slot_name, wire::Lsn from, int 
 			 const char *const *publications)
 {
 	Stream *stream = static_cast<Stream *>(palloc(sizeof(Stream)));
-	PGresult *result =
-		try_query(connection, start_command(slot_name, from, npublications, publications));
+	PGresult *result = try_query(
+		connection, start_command(connection, slot_name, from, npublications, publications));
 
 	stream->connection = connection;
 	if (PQresultStatus(result) != PGRES_COPY_BOTH)

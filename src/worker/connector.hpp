@@ -5,7 +5,8 @@
  *
  *   connector_main    begins, loops, ends; errors
  *   source_setup      slot, publication, origin, identity of the source
- *   receive           stream → decoder → routes
+ *   receive           stream → decoder → routes, or temporary files
+ *   streamed_commit   temporary files → routes
  *   commit            batches, spools, the local transaction and the position it proves
  *   membership        publications → synced tables
  *   schedule          starts copies, flips tables to streaming, keeps copy workers running
@@ -33,6 +34,8 @@ struct FlushMark
 
 constexpr int kFlushMarks = 1024;
 
+struct StreamedTransactions;
+
 struct ConnectorWorker
 {
 	state::Connector *config;
@@ -49,6 +52,8 @@ struct ConnectorWorker
 	bool in_source_transaction;
 	uint32 xid;
 	wire::Lsn commit_lsn; /* of it, from its Begin */
+
+	StreamedTransactions *streamed; /* those that are sent in pieces while they run */
 
 	MemoryContext turn; /* of one turn of the loop, outside of transactions */
 
@@ -97,6 +102,12 @@ void close_stream(ConnectorWorker *worker);
 /* receive.cpp: true when something was received */
 bool receive_some(ConnectorWorker *worker);
 void send_position(ConnectorWorker *worker, bool now);
+void take_message(ConnectorWorker *worker, std::string_view raw);
+void begin_source_transaction(ConnectorWorker *worker, uint32 xid, wire::Lsn commit_lsn);
+void end_source_transaction(ConnectorWorker *worker, wire::Lsn end_lsn, TimestampTz commit_time);
+
+/* streamed_commit.cpp */
+void take_streamed_commit(ConnectorWorker *worker, const wire::StreamCommit &commit);
 
 /* commit.cpp */
 void begin_local(ConnectorWorker *worker);

@@ -14,6 +14,7 @@
 #include "state/event.hpp"
 #include "worker/process.hpp"
 #include "worker/registry.hpp"
+#include "worker/streamed.hpp"
 
 namespace worker
 {
@@ -224,6 +225,7 @@ make_worker()
 	worker->arena = AllocSetContextCreate(TopMemoryContext, "livesync batch", 64 * 1024, 64 * 1024,
 										  8 * 1024 * 1024);
 	worker->routes = make_routes(TopMemoryContext);
+	worker->streamed = make_streamed(TopMemoryContext);
 	return worker;
 }
 

@@ -6,9 +6,11 @@
 #include "worker/connector.hpp"
 
 #include "base/compat.hpp"
+#include "base/failpoint.hpp"
 #include "base/settings.hpp"
 #include "state/event.hpp"
 #include "worker/registry.hpp"
+#include "worker/streamed.hpp"
 
 namespace worker
 {
@@ -125,44 +127,59 @@ take_relation(ConnectorWorker *worker, const wire::Message &message, std::string
 		spool_change(worker, route, raw, 0);
 }
 
-void
-take_commit(ConnectorWorker *worker, const wire::Message &message)
+[[noreturn]] void
+raise_unexpected(wire::MessageKind kind)
 {
-	worker->in_source_transaction = false;
-	worker->has_uncommitted = true;
-	worker->end_lsn = message.commit.end_lsn;
-	worker->commit_time = message.commit.commit_time;
-	if (worker->batch_changes == 0 && !worker->in_local_transaction)
-		commit_local(worker);
-	else if (is_batch_due(worker))
-		commit_local(worker);
+	ereport(ERROR,
+			(errcode(ERRCODE_PROTOCOL_VIOLATION),
+			 errmsg("the source sent a %s message that was not asked for", wire::describe(kind))));
+}
+
+/* Of a transaction that still runs at the source: all of it is taken when its commit comes. */
+void
+take_piece_message(ConnectorWorker *worker, const wire::Message &message, std::string_view raw)
+{
+	switch (message.kind)
+	{
+		case wire::MessageKind::relation:
+		case wire::MessageKind::type:
+		case wire::MessageKind::insert:
+		case wire::MessageKind::update:
+		case wire::MessageKind::del:
+		case wire::MessageKind::truncate:
+		case wire::MessageKind::message:
+			keep_message(worker->streamed, message.xid, raw);
+			break;
+		case wire::MessageKind::stream_stop:
+			end_piece(worker->streamed);
+			base::failpoint("streamed_piece");
+			break;
+		case wire::MessageKind::origin:
+			break;
+		case wire::MessageKind::begin:
+		case wire::MessageKind::commit:
+		case wire::MessageKind::stream_start:
+		case wire::MessageKind::stream_commit:
+		case wire::MessageKind::stream_abort:
+		case wire::MessageKind::begin_prepare:
+		case wire::MessageKind::prepare:
+		case wire::MessageKind::commit_prepared:
+		case wire::MessageKind::rollback_prepared:
+		case wire::MessageKind::stream_prepare:
+			raise_unexpected(message.kind);
+	}
 }
 
 void
-take_message(ConnectorWorker *worker, std::string_view raw)
+take_plain_message(ConnectorWorker *worker, const wire::Message &message, std::string_view raw)
 {
-	wire::Message message;
-	wire::DecodeStatus status = wire::decode(raw, false, &message);
-	ReceiveContext at{worker, message.kind};
-	ErrorContextCallback callback;
-
-	if (status != wire::DecodeStatus::ok)
-		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
-						errmsg("the source sent a message that cannot be read: %s",
-							   wire::describe(status))));
-	callback.callback = describe_message;
-	callback.arg = &at;
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
 	switch (message.kind)
 	{
 		case wire::MessageKind::begin:
-			worker->in_source_transaction = true;
-			worker->xid = message.begin.xid;
-			worker->commit_lsn = message.begin.final_lsn;
+			begin_source_transaction(worker, message.begin.xid, message.begin.final_lsn);
 			break;
 		case wire::MessageKind::commit:
-			take_commit(worker, message);
+			end_source_transaction(worker, message.commit.end_lsn, message.commit.commit_time);
 			break;
 		case wire::MessageKind::relation:
 			take_relation(worker, message, raw);
@@ -183,19 +200,22 @@ take_message(ConnectorWorker *worker, std::string_view raw)
 		case wire::MessageKind::message:
 			break;
 		case wire::MessageKind::stream_start:
-		case wire::MessageKind::stream_stop:
-		case wire::MessageKind::stream_commit:
+			begin_piece(worker->streamed, message.stream_start);
+			break;
 		case wire::MessageKind::stream_abort:
+			abort_streamed(worker->streamed, message.stream_abort);
+			break;
+		case wire::MessageKind::stream_commit:
+			take_streamed_commit(worker, message.stream_commit);
+			break;
+		case wire::MessageKind::stream_stop:
 		case wire::MessageKind::begin_prepare:
 		case wire::MessageKind::prepare:
 		case wire::MessageKind::commit_prepared:
 		case wire::MessageKind::rollback_prepared:
 		case wire::MessageKind::stream_prepare:
-			ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
-							errmsg("the source sent a %s message that was not asked for",
-								   wire::describe(message.kind))));
+			raise_unexpected(message.kind);
 	}
-	error_context_stack = callback.previous;
 }
 
 void
@@ -208,6 +228,51 @@ take_keepalive(ConnectorWorker *worker, const source::StreamMessage &message)
 }
 
 } // namespace
+
+void
+begin_source_transaction(ConnectorWorker *worker, uint32 xid, wire::Lsn commit_lsn)
+{
+	worker->in_source_transaction = true;
+	worker->xid = xid;
+	worker->commit_lsn = commit_lsn;
+}
+
+void
+end_source_transaction(ConnectorWorker *worker, wire::Lsn end_lsn, TimestampTz commit_time)
+{
+	worker->in_source_transaction = false;
+	worker->has_uncommitted = true;
+	worker->end_lsn = end_lsn;
+	worker->commit_time = commit_time;
+	if (worker->batch_changes == 0 && !worker->in_local_transaction)
+		commit_local(worker);
+	else if (is_batch_due(worker))
+		commit_local(worker);
+}
+
+void
+take_message(ConnectorWorker *worker, std::string_view raw)
+{
+	bool in_piece = is_in_piece(worker->streamed);
+	wire::Message message;
+	wire::DecodeStatus status = wire::decode(raw, in_piece, &message);
+	ReceiveContext at{worker, message.kind};
+	ErrorContextCallback callback;
+
+	if (status != wire::DecodeStatus::ok)
+		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
+						errmsg("the source sent a message that cannot be read: %s",
+							   wire::describe(status))));
+	callback.callback = describe_message;
+	callback.arg = &at;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	if (in_piece)
+		take_piece_message(worker, message, raw);
+	else
+		take_plain_message(worker, message, raw);
+	error_context_stack = callback.previous;
+}
 
 void
 send_position(ConnectorWorker *worker, bool now)

@@ -158,6 +158,17 @@ messages()
 	add_both(
 		"update_key", 'U',
 		Bytes().u32(kRelid).u8('K').u16(2).text("1").null().u8('N').u16(2).text("2").unchanged());
+	add_both("update_binary", 'U',
+			 Bytes()
+				 .u32(kRelid)
+				 .u8('K')
+				 .u16(2)
+				 .binary(std::string("\0\0\0\1", 4))
+				 .null()
+				 .u8('N')
+				 .u16(2)
+				 .binary(std::string("\0\0\0\2", 4))
+				 .text("no binary form"));
 	add_both("update_full", 'U',
 			 Bytes().u32(kRelid).u8('O').u16(2).text("1").text("old").u8('N').u16(2).text("1").text(
 				 "new"));
@@ -167,9 +178,11 @@ messages()
 	add_both("message", 'M', Bytes().u8(1).u64(kLsn).cstring("prefix").u32(3).raw("abc"));
 	add("message_empty", Bytes('M').u8(0).u64(kLsn).cstring("").u32(0));
 	add("stream_start", Bytes('S').u32(kXid).u8(1));
+	add("stream_start_again", Bytes('S').u32(kXid).u8(0));
 	add("stream_stop", Bytes('E'));
 	add("stream_commit", Bytes('c').u32(kXid).u8(0).u64(kLsn).u64(kEndLsn).u64(kTime));
 	add("stream_abort", Bytes('A').u32(kXid).u32(kXid + 1));
+	add("stream_abort_whole", Bytes('A').u32(kXid).u32(kXid));
 	add("stream_abort_v4", Bytes('A').u32(kXid).u32(kXid + 1).u64(kLsn).u64(kTime));
 	add("begin_prepare", Bytes('b').u64(kLsn).u64(kEndLsn).u64(kTime).u32(kXid).cstring("gid 1"));
 	add("prepare", Bytes('P').u8(0).u64(kLsn).u64(kEndLsn).u64(kTime).u32(kXid).cstring("gid 1"));

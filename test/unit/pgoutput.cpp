@@ -96,6 +96,8 @@ test_transactions()
 				   d.message.stream_start.xid == golden::kXid &&
 				   d.message.stream_start.is_first_segment,
 			   "stream start");
+	tap::check(!decode("stream_start_again").message.stream_start.is_first_segment,
+			   "stream start of a later piece");
 	tap::check(decode("stream_stop").message.kind == MessageKind::stream_stop, "stream stop");
 
 	d = decode("stream_commit");
@@ -111,6 +113,10 @@ test_transactions()
 				   d.message.stream_abort.subxid == golden::kXid + 1 &&
 				   !d.message.stream_abort.has_position,
 			   "stream abort");
+
+	d = decode("stream_abort_whole");
+	tap::check(d.message.stream_abort.subxid == d.message.stream_abort.xid,
+			   "stream abort of the whole transaction");
 
 	d = decode("stream_abort_v4");
 	tap::check(d.message.stream_abort.has_position &&
@@ -227,6 +233,17 @@ test_changes()
 				   is_value(values[2], wire::ValueKind::text, "2") &&
 				   is_value(values[3], wire::ValueKind::unchanged, ""),
 			   "update with old key");
+
+	for (const char *name : {"update_binary", "update_binary_in_stream"})
+	{
+		d = decode(name);
+		wire::read_values(d.message.change.old_tuple, values);
+		wire::read_values(d.message.change.new_tuple, values + 2);
+		tap::check(is_value(values[0], wire::ValueKind::binary, {"\0\0\0\1", 4}) &&
+					   is_value(values[2], wire::ValueKind::binary, {"\0\0\0\2", 4}) &&
+					   is_value(values[3], wire::ValueKind::text, "no binary form"),
+				   std::string(name) + ": binary and text in one row");
+	}
 	tap::check(decode("update_full").message.change.old_kind == 'O', "update with old row");
 
 	d = decode("delete_key");
@@ -257,10 +274,11 @@ test_damage()
 		}
 
 		Decoded longer = decode(m.bytes + '\0', m.in_stream);
-		prolonged.collect(
-			longer.status ==
-				(m.name == "stream_abort" ? DecodeStatus::truncated : DecodeStatus::trailing_bytes),
-			m.name);
+		prolonged.collect(longer.status ==
+							  (m.name == "stream_abort" || m.name == "stream_abort_whole"
+								   ? DecodeStatus::truncated
+								   : DecodeStatus::trailing_bytes),
+						  m.name);
 
 		for (size_t i = 0; i < m.bytes.size(); i++)
 		{
@@ -279,6 +297,31 @@ test_damage()
 	cut.finish("a message cut at any length is truncated");
 	prolonged.finish("a byte too many is noticed");
 	changed.finish("damaged bytes never lead out of the buffer");
+}
+
+/* Whoever keeps the messages of a piece takes the xid out, and decodes them as plain ones later. */
+static void
+test_prefix()
+{
+	tap::Collection same;
+	size_t pairs = 0;
+
+	for (const golden::Message &m : golden::messages())
+	{
+		if (!m.in_stream)
+			continue;
+		std::string plain = m.bytes.substr(0, 1) + m.bytes.substr(5);
+		Decoded with = decode(m.bytes, true);
+		Decoded without = decode(plain, false);
+
+		with.message.xid = 0;
+		same.collect(without.status == DecodeStatus::ok &&
+						 walk::sum_message(with.message) == walk::sum_message(without.message),
+					 m.name);
+		pairs++;
+	}
+	tap::check(pairs > 10, "there are messages with a prefix");
+	same.finish("without its prefix a message says the same");
 }
 
 static void
@@ -375,6 +418,7 @@ main()
 	test_transactions();
 	test_relations();
 	test_changes();
+	test_prefix();
 	test_bad_values();
 	test_damage();
 	test_garbage();
