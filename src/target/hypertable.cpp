@@ -49,6 +49,50 @@ is_hypertable(Oid relid)
 						   {base::oid_value(relid)}) > 0;
 }
 
+Hypertable *
+read_hypertable(Oid relid)
+{
+	if (!OidIsValid(get_extension_oid("timescaledb", true)))
+		return nullptr;
+
+	base::SqlScope scope = base::begin_sql();
+	int count =
+		(int) base::run_sql("SELECT d.column_name::text, coalesce(d.interval_length, 0) "
+							"FROM _timescaledb_catalog.hypertable h "
+							"JOIN pg_catalog.pg_namespace n ON n.nspname = h.schema_name "
+							"JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid "
+							"AND c.relname = h.table_name "
+							"JOIN _timescaledb_catalog.dimension d ON d.hypertable_id = h.id "
+							"WHERE c.oid = $1 ORDER BY d.interval_length IS NULL, d.id",
+							{base::oid_value(relid)});
+	Hypertable *it = nullptr;
+
+	if (count > 0)
+	{
+		it = (Hypertable *) MemoryContextAllocZero(scope.caller, sizeof(Hypertable));
+		it->ndimensions = count;
+		it->dimensions = (char **) MemoryContextAlloc(scope.caller, sizeof(char *) * count);
+		it->chunk_length = base::get_bigint(0, 2);
+		for (int i = 0; i < count; i++)
+			it->dimensions[i] = base::get_text(scope, (uint64) i, 1);
+	}
+	base::end_sql();
+	return it;
+}
+
+void
+set_for_hypertable()
+{
+	constexpr const char *kSettings[][2] = {
+		{"plan_cache_mode", "force_custom_plan"},
+		{"timescaledb.max_tuples_decompressed_per_dml_transaction", "0"},
+	};
+
+	for (const auto &it : kSettings)
+		(void) set_config_option(it[0], it[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+								 false);
+}
+
 void
 make_hypertable(const NewHypertable &wanted)
 {

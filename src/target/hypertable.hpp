@@ -16,7 +16,23 @@
 namespace target
 {
 
+/* How TimescaleDB cuts a table into chunks. */
+struct Hypertable
+{
+	int ndimensions;
+	char **dimensions; /* columns that say which chunk a row is in; the first is the time */
+	int64
+		chunk_length; /* in the unit of the time column's values; microseconds for dates and times */
+};
+
 bool is_hypertable(Oid relid);
+Hypertable *read_hypertable(Oid relid); /* nullptr: it is none; palloc'ed */
+
+/*
+ * Settings for a statement that writes to a hypertable, until the caller's GUC nest level ends: rows in the columnstore
+ * are taken out of it without a limit, and bounds are constants to the planner, so that only chunks within them are.
+ */
+void set_for_hypertable();
 
 struct NewHypertable
 {

@@ -273,6 +273,36 @@ has_always_identity(const TargetRelation *it)
 	return false;
 }
 
+/* Bounds on other types of time would not be worth their code. */
+bool
+is_type_of_time(Oid type)
+{
+	return type == TIMESTAMPTZOID || type == TIMESTAMPOID || type == DATEOID || type == INT2OID ||
+		   type == INT4OID || type == INT8OID;
+}
+
+void
+map_dimensions(TargetRelation *it)
+{
+	it->time_column = it->time_find = -1;
+	it->hypertable = read_hypertable(it->relid);
+	if (it->hypertable == nullptr)
+		return;
+	for (int i = 0; i < it->ncolumns; i++)
+		for (int d = 0; d < it->hypertable->ndimensions; d++)
+			if (strcmp(it->columns[i].name, it->hypertable->dimensions[d]) == 0)
+			{
+				it->columns[i].is_dimension = true;
+				if (d == 0 && is_type_of_time(it->columns[i].type))
+					it->time_column = i;
+			}
+	if (it->nkeys == 0)
+		it->time_find = it->time_column;
+	for (int k = 0; k < it->nkeys; k++)
+		if (it->keys[k] == it->time_column)
+			it->time_find = k;
+}
+
 /* c0 … for the new values, k0 … for the values that find the row (all columns when there is no key). */
 TupleDesc
 make_row_shape(const TargetRelation *it)
@@ -325,11 +355,12 @@ fill(TargetRelation *it, Relation rel, const RelationSpec &spec)
 	it->owner = rel->rd_rel->relowner;
 	it->kind = rel->rd_rel->relkind;
 	it->insert_name = quote_qualified_identifier(it->schema, it->name);
-	it->sql_name = has_children && !is_hypertable(it->relid) ? psprintf("ONLY %s", it->insert_name)
-															 : it->insert_name;
 	check_writable(rel, it);
 	map_columns(it, rel, spec);
 	choose_keys(it, rel, spec);
+	map_dimensions(it);
+	it->sql_name = has_children && it->hypertable == nullptr ? psprintf("ONLY %s", it->insert_name)
+															 : it->insert_name;
 	judge_indexes(it, rel);
 	it->has_always_identity = has_always_identity(it);
 	it->fires_triggers = fires_triggers(rel);

@@ -31,6 +31,7 @@ struct TargetColumn
 	int32 modifier;
 	Oid collation;
 	bool is_always_identity; /* cannot be SET */
+	bool is_dimension;		 /* of a hypertable: an UPDATE cannot lead a row to another chunk */
 	FmgrInfo input;
 	FmgrInfo receive;
 	bool has_receive;
@@ -38,6 +39,8 @@ struct TargetColumn
 	char *equality; /* "OPERATOR(schema.=)", or nullptr when the type has none */
 	bool is_hashable;
 };
+
+struct Hypertable;
 
 constexpr int kStatementKinds = 8;
 
@@ -74,6 +77,9 @@ struct TargetRelation
 	bool
 		has_always_identity; /* besides the keys; an UPDATE may not set them: see renumber_text() */
 	bool fires_triggers;	 /* ENABLE ALWAYS or REPLICA: one by one, in order */
+	Hypertable *hypertable;	 /* nullptr: it is none */
+	int time_column;		 /* index into columns that bounds are put on; -1: none */
+	int time_find; /* place of that column among the values that find a row; -1: not among them */
 	TupleDesc row_shape; /* c0 … cn, then k0 … km (or o0 … on): what the writer's statements read */
 	SavedStatement *statements;
 };

@@ -44,6 +44,33 @@ append_key_match(StringInfo sql, const TargetRelation *relation)
 	}
 }
 
+/* Of a hypertable: between the parameters, so that no other chunk is looked at or taken out of the columnstore. */
+void
+append_time_bounds(StringInfo sql, const TargetRelation *relation)
+{
+	if (relation->time_column < 0)
+		return;
+	const char *name = column_name(relation, relation->time_column);
+
+	appendStringInfo(sql,
+					 " AND t.%s OPERATOR(pg_catalog.>=) $1 AND t.%s OPERATOR(pg_catalog.<=) $2",
+					 name, name);
+}
+
+void
+append_match(StringInfo sql, const TargetRelation *relation)
+{
+	append_key_match(sql, relation);
+	append_time_bounds(sql, relation);
+}
+
+/* An UPDATE may not set it: a row that has another value is replaced. */
+bool
+is_fixed(const TargetColumn &column)
+{
+	return column.is_always_identity || column.is_dimension;
+}
+
 /* "c1 = b.c1, …"; GENERATED ALWAYS identity columns cannot be set. */
 int
 append_assignments(StringInfo sql, const TargetRelation *relation, const Bitmapset *unchanged,
@@ -53,7 +80,7 @@ append_assignments(StringInfo sql, const TargetRelation *relation, const Bitmaps
 
 	for (int i = 0; i < relation->ncolumns; i++)
 	{
-		if (bms_is_member(i, unchanged) || relation->columns[i].is_always_identity ||
+		if (bms_is_member(i, unchanged) || is_fixed(relation->columns[i]) ||
 			(!with_keys && is_key(relation, i)))
 			continue;
 		appendStringInfo(sql, "%s%s = ", count++ ? ", " : "", column_name(relation, i));
@@ -65,11 +92,11 @@ append_assignments(StringInfo sql, const TargetRelation *relation, const Bitmaps
 	return count;
 }
 
-/* Columns that an UPDATE may not set: GENERATED ALWAYS AS IDENTITY. */
+/* Columns that an UPDATE would have to set and may not. */
 bool
 is_renumbered(const TargetRelation *relation, const Bitmapset *unchanged, bool with_keys, int index)
 {
-	return relation->columns[index].is_always_identity && !bms_is_member(index, unchanged) &&
+	return is_fixed(relation->columns[index]) && !bms_is_member(index, unchanged) &&
 		   (with_keys || !is_key(relation, index));
 }
 
@@ -155,6 +182,27 @@ renumber_text(const TargetRelation *relation, const Bitmapset *unchanged, bool w
 }
 
 /*
+ * No UPDATE leads a row of a hypertable to another chunk.  All rows are replaced, whether their time changes or not: of
+ * two parts of a statement, the second would not see the rows that the first took out of the columnstore.
+ */
+char *
+replace_text(const TargetRelation *relation, const Bitmapset *unchanged)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "WITH replaced AS (DELETE FROM %s t USING %s b WHERE ",
+					 relation->sql_name, kBatchName);
+	append_match(&sql, relation);
+	appendStringInfoString(&sql, " RETURNING ");
+	append_whole_row(&sql, relation, unchanged, "b");
+	appendStringInfo(&sql, ") INSERT INTO %s (", relation->insert_name);
+	append_whole_row(&sql, relation, unchanged, nullptr);
+	appendStringInfoString(&sql, ") OVERRIDING SYSTEM VALUE SELECT * FROM replaced");
+	return sql.data;
+}
+
+/*
  * All columns as one record that can be hashed and compared, NULLs being equal: columns without
  * equality or hashing go by their text.
  */
@@ -206,6 +254,61 @@ append_equal_pairs(StringInfo sql, const TargetRelation *relation)
 					 kBatchName);
 }
 
+/*
+ * The same for a hypertable, whose rows have no place while they are in the columnstore: all equal rows are deleted,
+ * and those that no change takes are put back, the others as the changes made them.
+ */
+char *
+replace_equal_text(const TargetRelation *relation, const Bitmapset *unchanged, bool is_update)
+{
+	StringInfoData sql;
+	StringInfoData columns;
+
+	initStringInfo(&sql);
+	initStringInfo(&columns);
+	append_whole_row(&columns, relation, nullptr, nullptr);
+	appendStringInfoString(&sql,
+						   "WITH wanted AS MATERIALIZED (SELECT q.*, pg_catalog.row_number() OVER "
+						   "(PARTITION BY q.h, q.r) AS n FROM (SELECT b.*, ");
+	append_record(&sql, relation, false);
+	appendStringInfoString(&sql, " AS r, pg_catalog.hash_record_extended(");
+	append_record(&sql, relation, false);
+	appendStringInfo(&sql, ", 0) AS h FROM %s b) q), gone AS (DELETE FROM %s t USING wanted w ",
+					 kBatchName, relation->sql_name);
+	appendStringInfoString(&sql, "WHERE w.n = 1 AND pg_catalog.hash_record_extended(");
+	append_record(&sql, relation, true);
+	appendStringInfoString(&sql, ", 0) = w.h AND ");
+	append_record(&sql, relation, true);
+	appendStringInfoString(&sql, " = w.r");
+	append_time_bounds(&sql, relation);
+	appendStringInfoString(&sql, " RETURNING t.*, w.h AS livesync_h, w.r AS livesync_r), pairs AS "
+								 "MATERIALIZED (SELECT t.*, w.n AS livesync_n");
+	for (int i = 0; is_update && i < relation->ncolumns; i++)
+		appendStringInfo(&sql, ", w.c%d AS livesync_c%d", i, i);
+	appendStringInfo(&sql,
+					 " FROM (SELECT g.*, pg_catalog.row_number() OVER (PARTITION BY g.livesync_h, "
+					 "g.livesync_r) AS livesync_m FROM gone g) t LEFT JOIN wanted w ON w.h = "
+					 "t.livesync_h AND w.r = t.livesync_r AND w.n = t.livesync_m), back AS (INSERT "
+					 "INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM pairs p WHERE "
+					 "p.livesync_n IS NULL RETURNING 1)",
+					 relation->insert_name, columns.data, columns.data);
+	if (is_update)
+	{
+		appendStringInfo(&sql, ", changed AS (INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT ",
+						 relation->insert_name, columns.data);
+		for (int i = 0; i < relation->ncolumns; i++)
+			if (bms_is_member(i, unchanged))
+				appendStringInfo(&sql, "%st.%s", i > 0 ? ", " : "", column_name(relation, i));
+			else
+				appendStringInfo(&sql, "%st.livesync_c%d", i > 0 ? ", " : "", i);
+		for (int i = 0; i < relation->nextra; i++)
+			appendStringInfo(&sql, ", t.%s", quote_identifier(relation->extra_columns[i]));
+		appendStringInfoString(&sql, " FROM pairs t WHERE t.livesync_n IS NOT NULL RETURNING 1)");
+	}
+	appendStringInfoString(&sql, " SELECT FROM pairs WHERE livesync_n IS NOT NULL");
+	return sql.data;
+}
+
 } // namespace
 
 char *
@@ -215,7 +318,7 @@ delete_text(const TargetRelation *relation)
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "DELETE FROM %s t USING %s b WHERE ", relation->sql_name, kBatchName);
-	append_key_match(&sql, relation);
+	append_match(&sql, relation);
 	return sql.data;
 }
 
@@ -225,9 +328,11 @@ update_text(const TargetRelation *relation, const Bitmapset *unchanged, bool wit
 	StringInfoData sql;
 
 	initStringInfo(&sql);
+	if (relation->hypertable != nullptr && renumbers(relation, unchanged, with_keys))
+		return replace_text(relation, unchanged);
 	if (renumbers(relation, unchanged, with_keys))
 	{
-		append_key_match(&sql, relation);
+		append_match(&sql, relation);
 		return renumber_text(relation, unchanged, with_keys, "", kBatchName, "b", sql.data);
 	}
 	appendStringInfo(&sql, "UPDATE %s t SET ", relation->sql_name);
@@ -238,7 +343,7 @@ update_text(const TargetRelation *relation, const Bitmapset *unchanged, bool wit
 		return exists_text(relation);
 	}
 	appendStringInfo(&sql, " FROM %s b WHERE ", kBatchName);
-	append_key_match(&sql, relation);
+	append_match(&sql, relation);
 	return sql.data;
 }
 
@@ -284,6 +389,18 @@ exists_text(const TargetRelation *relation)
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT FROM %s t, %s b WHERE ", relation->sql_name, kBatchName);
+	append_match(&sql, relation);
+	return sql.data;
+}
+
+char *
+locate_text(const TargetRelation *relation)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT t.%s FROM %s t, %s b WHERE ",
+					 column_name(relation, relation->time_column), relation->sql_name, kBatchName);
 	append_key_match(&sql, relation);
 	return sql.data;
 }
@@ -293,6 +410,8 @@ delete_equal_text(const TargetRelation *relation)
 {
 	StringInfoData sql;
 
+	if (relation->hypertable != nullptr)
+		return replace_equal_text(relation, nullptr, false);
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "DELETE FROM %s t USING ", relation->sql_name);
 	append_equal_pairs(&sql, relation);
@@ -305,6 +424,8 @@ update_equal_text(const TargetRelation *relation, const Bitmapset *unchanged)
 {
 	StringInfoData sql;
 
+	if (relation->hypertable != nullptr)
+		return replace_equal_text(relation, unchanged, true);
 	initStringInfo(&sql);
 	if (renumbers(relation, unchanged, true))
 	{

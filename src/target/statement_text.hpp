@@ -18,6 +18,8 @@ char *delete_text(const TargetRelation *relation);
 char *update_text(const TargetRelation *relation, const Bitmapset *unchanged, bool with_keys);
 char *insert_text(const TargetRelation *relation, bool upsert);
 char *exists_text(const TargetRelation *relation);
+char *locate_text(
+	const TargetRelation *relation); /* the times of the rows found, of a hypertable */
 char *delete_equal_text(const TargetRelation *relation);
 char *update_equal_text(const TargetRelation *relation, const Bitmapset *unchanged);
 

@@ -5,8 +5,9 @@
  */
 #include "target/table_writer.hpp"
 
+#include "target/hypertable.hpp"
+#include "target/sliced_writes.hpp"
 #include "target/statement_text.hpp"
-
 
 namespace target
 {
@@ -140,6 +141,8 @@ statement_text(const TargetRelation *relation, int kind, const Bitmapset *unchan
 		return delete_equal_text(relation);
 	if (kind == kUpdateEqual)
 		return update_equal_text(relation, unchanged);
+	if (kind == kLocate)
+		return locate_text(relation);
 	switch ((Statement) kind)
 	{
 		case Statement::del:
@@ -167,10 +170,16 @@ find_statement(const TargetRelation *relation, int kind, const Bitmapset *unchan
 	return nullptr;
 }
 
+bool
+has_parts(const TargetRelation *relation)
+{
+	return relation->kind != RELKIND_RELATION || relation->hypertable != nullptr;
+}
+
 BlockNumber
 count_blocks(const TargetRelation *relation)
 {
-	if (relation->kind != RELKIND_RELATION)
+	if (has_parts(relation))
 		return 0;
 
 	Relation rel = relation_open(relation->relid, AccessShareLock);
@@ -189,13 +198,13 @@ is_outgrown(const TargetRelation *relation, const SavedStatement *saved, BlockNu
 {
 	constexpr BlockNumber kSmall = 8;
 
-	if (relation->kind != RELKIND_RELATION)
+	if (has_parts(relation))
 		return TimestampDifferenceExceeds(saved->planned_at, GetCurrentTimestamp(), 1000);
 	return blocks > saved->blocks + saved->blocks / 2 + kSmall;
 }
 
 SPIPlanPtr
-saved_plan(TargetRelation *relation, int kind, const Bitmapset *unchanged)
+saved_plan(TargetRelation *relation, int kind, const Bitmapset *unchanged, bool has_bounds)
 {
 	SavedStatement *saved = find_statement(relation, kind, unchanged);
 	BlockNumber blocks = count_blocks(relation);
@@ -203,7 +212,10 @@ saved_plan(TargetRelation *relation, int kind, const Bitmapset *unchanged)
 	if (saved != nullptr && !is_outgrown(relation, saved, blocks))
 		return saved->plan;
 
-	SPIPlanPtr plan = SPI_prepare(statement_text(relation, kind, unchanged), 0, nullptr);
+	Oid time_type = has_bounds ? relation->columns[relation->time_column].type : InvalidOid;
+	Oid types[2] = {time_type, time_type};
+	SPIPlanPtr plan =
+		SPI_prepare(statement_text(relation, kind, unchanged), has_bounds ? 2 : 0, types);
 
 	if (plan == nullptr)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
@@ -256,36 +268,88 @@ steer_planner(const TargetRelation *relation)
 	for (const char *name : {"enable_seqscan", "enable_hashjoin", "enable_mergejoin"})
 		(void) set_config_option(name, joins, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 								 false);
+	if (relation->hypertable != nullptr)
+		set_for_hypertable();
+}
+
+uint64
+execute(const StatementRun &what)
+{
+	TargetRelation *relation = what.relation;
+	SPIPlanPtr plan = saved_plan(relation, what.kind, what.unchanged, what.slice != nullptr);
+	Datum bounds[2] = {};
+	int result;
+
+	if (what.slice != nullptr)
+	{
+		Oid type = relation->columns[relation->time_column].type;
+
+		bounds[0] = from_time(type, what.slice->low);
+		bounds[1] = from_time(type, what.slice->high);
+	}
+	result = SPI_execute_plan(plan, bounds, nullptr, false, 0);
+	if (result < 0)
+		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+/* The one column of the result. */
+int64 *
+read_times(const TargetRelation *relation, uint64 count, MemoryContext context)
+{
+	Oid type = relation->columns[relation->time_column].type;
+	int64 *times = (int64 *) MemoryContextAllocHuge(context, sizeof(int64) * (count + 1));
+	bool is_null;
+
+	for (uint64 i = 0; i < count; i++)
+		times[i] =
+			to_time(type, SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null));
+	return times;
 }
 
 uint64
 run(TargetRelation *relation, int kind, const Bitmapset *unchanged, const WriteRow *rows,
 	size_t count)
 {
+	StatementRun whole{relation, kind, unchanged, rows, count, nullptr, nullptr};
+	bool is_sliced = relation->time_column >= 0 && kind != (int) Statement::insert &&
+					 kind != (int) Statement::upsert;
+
 	if (count == 0)
 		return 0;
+	return is_sliced ? run_sliced(whole) : run_statement(whole);
+}
+
+} // namespace
+
+uint64
+run_statement(const StatementRun &what)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 
 	int settings = NewGUCNestLevel();
-	Tuplestorestate *store = store_rows(relation, rows, count);
+	Tuplestorestate *store = store_rows(what.relation, what.rows, what.count);
 
-	register_store(relation, store, count);
-	steer_planner(relation);
-	SPIPlanPtr plan = saved_plan(relation, kind, unchanged);
-	int result = SPI_execute_plan(plan, nullptr, nullptr, false, 0);
+	register_store(what.relation, store, what.count);
+	steer_planner(what.relation);
+	uint64 processed = execute(what);
 
-	if (result < 0)
-		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(result));
-	uint64 processed = SPI_processed;
-
+	if (what.times != nullptr)
+		*what.times = read_times(what.relation, processed, caller);
 	AtEOXact_GUC(true, settings);
 	tuplestore_end(store);
 	SPI_finish();
 	return processed;
 }
 
-} // namespace
+Datum
+parse_value(TargetRelation *relation, int column, const wire::Value &value)
+{
+	return to_datum(&relation->columns[column], value);
+}
 
 uint64
 write_rows(TargetRelation *relation, Statement statement, const Bitmapset *unchanged,

@@ -28,6 +28,8 @@ struct WriteRow
 	const wire::Value *find;   /* nullptr for inserts */
 };
 
+struct TimeSlice;
+
 enum class Statement
 {
 	del,	/* rows found */
@@ -46,6 +48,27 @@ uint64 write_rows(TargetRelation *relation, Statement statement, const Bitmapset
 uint64 delete_equal_rows(TargetRelation *relation, const WriteRow *rows, size_t count);
 uint64 update_equal_rows(TargetRelation *relation, const Bitmapset *unchanged, const WriteRow *rows,
 						 size_t count);
+
+/*
+ * One statement over one set of rows, for the writer's own use.  kind: a Statement or one of those of table_writer.cpp;
+ * slice: of a hypertable, see sliced_writes.hpp.
+ */
+struct StatementRun
+{
+	TargetRelation *relation;
+	int kind;
+	const Bitmapset *unchanged;
+	const WriteRow *rows;
+	size_t count;
+	const TimeSlice *slice; /* nullptr: the statement has no bounds */
+	int64 **
+		times; /* of kLocate: where the rows found are, palloc'ed; there may be more than were asked for */
+};
+uint64 run_statement(const StatementRun &what);
+constexpr int kLocate = 102;
+
+/* The datum of a value for a column, in the current memory context. */
+Datum parse_value(TargetRelation *relation, int column, const wire::Value &value);
 
 /* For other statements over rows: make them visible as livesync_batch, inside an SPI connection. */
 void register_batch(TargetRelation *relation, const WriteRow *rows, size_t count);
