@@ -54,7 +54,7 @@ use PostgreSQL::Test::Utils ();
 our @EXPORT = qw(
   pair source_node target_node conninfo create_connector
   poll wait_sync wait_caught_up wait_state source_lsn
-  failpoint failpoint_reached clear_failpoints worker_pid
+  failpoint failpoint_reached clear_failpoints end_of_crashes worker_pid
   kill_process flush_wal cut_connections start_pgbench stop_pgbench run_pgbench
   same_tables check_logs quote_literal
   session start_query finish_query wait_event wait_text
@@ -487,6 +487,23 @@ sub failpoint
 =cut
 
 sub clear_failpoints { return failpoint($_[0]); }
+
+=pod
+
+=item end_of_crashes($target)
+
+Clears a failpoint that kills.  The server may be on its way down or up at any moment until then, so it
+is stopped (immediately) and started: then no worker has the failpoint any more.
+
+=cut
+
+sub end_of_crashes
+{
+	my ($node) = @_;
+	usleep(50_000) while $node->psql('postgres', 'ALTER SYSTEM RESET livesync.failpoints', on_error_die => 0) != 0;
+	$node->stop('immediate');
+	return $node->start;
+}
 
 =pod
 

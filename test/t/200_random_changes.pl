@@ -182,9 +182,7 @@ sub strike_at
 	failpoint($target, "$place=$action");
 	return sub {
 		$target->wait_for_log($said, $offset);
-		# The server may be on its way down or up, and every worker has yet to hear that it is over.
-		usleep(50_000) while $target->psql('postgres', 'ALTER SYSTEM RESET livesync.failpoints', on_error_die => 0) != 0;
-		stop_at_once();
+		end_of_crashes($target);
 	};
 }
 
