@@ -92,8 +92,8 @@ empty_table(const char *schema, const char *name)
 	char *rows = own_rows(rel);
 	Role role = become_owner(rel->rd_rel->relowner);
 
-	/* not TRUNCATE, which refuses a table that a foreign key refers to */
-	base::run_alone(psprintf("DELETE FROM %s", rows));
+	/* not TRUNCATE, which refuses a table that a foreign key refers to; but rows in the columnstore are not to be taken out */
+	base::run_alone(psprintf("%s %s", is_hypertable(relid) ? "TRUNCATE" : "DELETE FROM", rows));
 	restore_role(role);
 	relation_close(rel, NoLock);
 }

@@ -257,6 +257,19 @@ fires_triggers(Relation rel)
 	return false;
 }
 
+/*
+ * With such triggers TimescaleDB copies row by row, and does not tell continuous aggregates which ranges changed; whether
+ * there are any now does not matter, and neither do the triggers' own states.
+ */
+bool
+has_triggers_against_copy(Relation rel)
+{
+	const TriggerDesc *triggers = rel->trigdesc;
+
+	return triggers != nullptr &&
+		   (triggers->trig_insert_before_row || triggers->trig_insert_new_table);
+}
+
 /* Besides those of the key, which an upsert need not set. */
 bool
 has_always_identity(const TargetRelation *it)
@@ -364,6 +377,7 @@ fill(TargetRelation *it, Relation rel, const RelationSpec &spec)
 	judge_indexes(it, rel);
 	it->has_always_identity = has_always_identity(it);
 	it->fires_triggers = fires_triggers(rel);
+	it->needs_inserts = it->hypertable != nullptr && has_triggers_against_copy(rel);
 	it->row_shape = make_row_shape(it);
 }
 

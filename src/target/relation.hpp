@@ -78,7 +78,8 @@ struct TargetRelation
 		has_always_identity; /* besides the keys; an UPDATE may not set them: see renumber_text() */
 	bool fires_triggers;	 /* ENABLE ALWAYS or REPLICA: one by one, in order */
 	Hypertable *hypertable;	 /* nullptr: it is none */
-	int time_column;		 /* index into columns that bounds are put on; -1: none */
+	bool needs_inserts; /* of a hypertable whose COPY would leave continuous aggregates untold */
+	int time_column;	/* index into columns that bounds are put on; -1: none */
 	int time_find; /* place of that column among the values that find a row; -1: not among them */
 	TupleDesc row_shape; /* c0 … cn, then k0 … km (or o0 … on): what the writer's statements read */
 	SavedStatement *statements;

@@ -9,7 +9,8 @@
  * flushed what the chunk saw: a crash of a source with asynchronous commits must not leave rows here that never were.
  *
  * Surprising: a row can come twice, when an update moved it between two chunks.  The second chunk then meets the key's index and
- * is read again, row by row, as upserts; which version wins does not matter, the spool has the last word.
+ * is read again, row by row, as upserts; which version wins does not matter, the spool has the last word.  Some hypertables
+ * are always written by statements, see TargetRelation::needs_inserts.
  */
 #include "worker/copier.hpp"
 
@@ -19,6 +20,7 @@
 #include "state/event.hpp"
 #include "target/apply.hpp"
 #include "target/copy_in.hpp"
+#include "target/hypertable.hpp"
 #include "wire/copy_text.hpp"
 #include "worker/drain.hpp"
 #include "worker/failure.hpp"
@@ -42,7 +44,8 @@ struct Load
 	target::CopyResult result;
 	source::ChunkCheck check;
 	bool as_upserts;
-	bool as_binary; /* never with as_upserts, which reads the text form */
+	bool as_statements; /* no COPY here: its rows are written as sets */
+	bool as_binary;		/* never with as_statements, which reads the text form */
 };
 
 source::ChunkRequest
@@ -85,6 +88,10 @@ copy_rows(Load *load)
 	target::CopySource from{load, next_piece, false};
 	MemoryContext context = CurrentMemoryContext;
 
+	int settings = NewGUCNestLevel();
+
+	if (load->target->hypertable != nullptr)
+		target::set_for_hypertable();
 	PG_TRY();
 	{
 		load->result = target::copy_in(load->target->insert_name, load->target->owner,
@@ -101,10 +108,11 @@ copy_rows(Load *load)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	AtEOXact_GUC(true, settings);
 }
 
 /* Rows waiting to be written as one set. */
-struct UpsertBatch
+struct RowBatch
 {
 	target::WriteRow rows[kUpsertRows];
 	size_t count;
@@ -112,7 +120,7 @@ struct UpsertBatch
 };
 
 void
-write_upserts(Load *load, UpsertBatch *batch, MemoryContext memory)
+write_batch(Load *load, RowBatch *batch, MemoryContext memory)
 {
 	Drain drain{};
 
@@ -121,7 +129,11 @@ write_upserts(Load *load, UpsertBatch *batch, MemoryContext memory)
 	target::CatchUp catch_up = make_catch_up(&drain);
 	target::Role role = target::become_owner(load->target->owner);
 
-	target::write_over(load->target, batch->rows, batch->count, catch_up);
+	if (load->as_upserts)
+		target::write_over(load->target, batch->rows, batch->count, catch_up);
+	else
+		(void) target::write_rows(load->target, target::Statement::insert, nullptr, batch->rows,
+								  batch->count);
 	target::restore_role(role);
 	batch->count = 0;
 	batch->bytes = 0;
@@ -129,7 +141,7 @@ write_upserts(Load *load, UpsertBatch *batch, MemoryContext memory)
 }
 
 void
-add_upsert(const Load *load, UpsertBatch *batch, std::string_view row)
+add_row(const Load *load, RowBatch *batch, std::string_view row)
 {
 	size_t ncolumns = (size_t) load->table->ncolumns;
 	wire::Value *values = (wire::Value *) palloc(sizeof(wire::Value) * (ncolumns + 1));
@@ -141,31 +153,31 @@ add_upsert(const Load *load, UpsertBatch *batch, std::string_view row)
 						errmsg("the source sent a row of COPY data that cannot be read")));
 	for (int k = 0; k < load->target->nkeys; k++)
 		key[k] = values[load->target->keys[k]];
-	batch->rows[batch->count++] = target::WriteRow{values, key};
+	batch->rows[batch->count++] = target::WriteRow{values, load->as_upserts ? key : nullptr};
 	batch->bytes += row.size();
 }
 
 void
-upsert_rows(Load *load)
+write_as_statements(Load *load)
 {
 	MemoryContext memory =
 		AllocSetContextCreate(CurrentMemoryContext, "livesync upserts", ALLOCSET_DEFAULT_SIZES);
-	UpsertBatch *batch = (UpsertBatch *) palloc0(sizeof(UpsertBatch));
+	RowBatch *batch = (RowBatch *) palloc0(sizeof(RowBatch));
 	MemoryContext old = MemoryContextSwitchTo(memory);
 	const char *data;
 	int size;
 
 	while ((size = source::next_piece(load->copier->connection, &data)) > 0)
 	{
-		add_upsert(load, batch, std::string_view(data, (size_t) size));
+		add_row(load, batch, std::string_view(data, (size_t) size));
 		load->result.rows++;
 		load->result.bytes += (uint64) size;
 		if (batch->count == kUpsertRows || batch->bytes >= kUpsertBytes)
-			write_upserts(load, batch, memory);
+			write_batch(load, batch, memory);
 	}
 	if (size < 0)
 		source::raise_chunk_error(load->copier->connection);
-	write_upserts(load, batch, memory);
+	write_batch(load, batch, memory);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(memory);
 }
@@ -189,13 +201,14 @@ load_rows(void *argument)
 
 	load->result = {};
 	load->target = open_recorded_target(load->table, CurrentMemoryContext);
-	load->as_binary = !load->as_upserts && can_copy_binary(load);
+	load->as_statements = load->as_upserts || load->target->needs_inserts;
+	load->as_binary = !load->as_statements && can_copy_binary(load);
 	load->check = source::start_chunk(load->copier->connection, make_request(load));
 	if (load->check != source::ChunkCheck::ready)
 		return;
 	base::failpoint("chunk_locked", state::source_table_name(load->table));
-	if (load->as_upserts)
-		upsert_rows(load);
+	if (load->as_statements)
+		write_as_statements(load);
 	else
 		copy_rows(load);
 	source::finish_chunk(load->copier->connection);
@@ -311,6 +324,7 @@ load_one_chunk(Copier *copier)
 			  {},
 			  source::ChunkCheck::ready,
 			  table->load_upserts && table->mode == state::CopyMode::keyed,
+			  false,
 			  false};
 
 	set_copy_activity(table->id, chunk->number, "loading");
