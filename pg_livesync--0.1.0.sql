@@ -78,6 +78,21 @@ CREATE TABLE livesync.synced_table (
 	UNIQUE (connector_id, source_schema, source_name)
 );
 
+-- What calls said of single tables: to be synced under another name, or not at all.  A table may have no other row yet.
+CREATE TABLE livesync.listing (
+	connector_id	integer NOT NULL REFERENCES livesync.connector ON DELETE CASCADE,
+	source_schema	text NOT NULL,
+	source_name		text NOT NULL,
+	state			text NOT NULL CHECK (state IN ('publish', 'add', 'listed', 'withdraw', 'left_out')),
+	target_schema	text,						-- null: as for every table of the connector
+	target_name		text,
+	copy_data		boolean NOT NULL,
+	hypertable_column text,
+	chunk_interval	interval,
+	wanted_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
+	PRIMARY KEY (connector_id, source_schema, source_name)
+);
+
 -- What calls want of a table and its workers have not done yet.  Not columns of the table: whoever loads
 -- a chunk holds the table's row, and a call, perhaps of a long transaction, must neither wait for that nor hold it.
 CREATE TABLE livesync.wish (
@@ -230,6 +245,11 @@ COMMENT ON FUNCTION livesync.alter_connector IS
 'Change a connector; NULL leaves a thing as it is. source: another address or password of the same source, the position is kept.
 publications: used as soon as the stream has passed this moment; tables come and go accordingly. copy_workers: how many processes may copy at once. owner: a role that you are a member of.';
 
+CREATE FUNCTION livesync.rename_connector(name text, new_name text)
+RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_rename_connector';
+COMMENT ON FUNCTION livesync.rename_connector IS
+'Give a connector another name, also in its events. Slot, origin and own publication keep theirs; its processes start anew, nothing is lost.';
+
 CREATE FUNCTION livesync.pause_connector(name text)
 RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_pause_connector';
 COMMENT ON FUNCTION livesync.pause_connector IS
@@ -249,6 +269,21 @@ CREATE FUNCTION livesync.refresh_connector(name text)
 RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_refresh_connector';
 COMMENT ON FUNCTION livesync.refresh_connector IS
 'Read the publications of the source anew now; returns when that is done. They are looked at every livesync.poll_interval anyway.';
+
+CREATE FUNCTION livesync.add_table(
+	connector text, source_table text, target_table text = NULL, copy_data boolean = true,
+	hypertable_column text = NULL, chunk_interval interval = NULL)
+RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_add_table';
+COMMENT ON FUNCTION livesync.add_table IS
+'Sync one more table, or one that remove_table() left out. The own publication gets it; a publication of yours must publish it already.
+source_table, target_table: schema.table; target_table NULL: as for the other tables. copy_data false: only changes from now on.
+hypertable_column, chunk_interval: make the target a hypertable (TimescaleDB).';
+
+CREATE FUNCTION livesync.remove_table(connector text, source_table text)
+RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_remove_table';
+COMMENT ON FUNCTION livesync.remove_table IS
+'Do not sync a table any more; its target stays as it is. The own publication loses it; of other publications it is left out from here on,
+until add_table() takes it up again.';
 
 CREATE FUNCTION livesync.retry_table(connector text, source_table text)
 RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_retry_table';

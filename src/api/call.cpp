@@ -78,6 +78,28 @@ end_hidden_statement(const HiddenStatement *it)
 	error_context_stack = it->callback.previous;
 }
 
+namespace
+{
+
+constexpr int kLongestName = 40; /* with a prefix and a suffix it still is an identifier */
+
+} // namespace
+
+void
+check_new_name(const char *name)
+{
+	if (name == nullptr || name[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a connector must have a name")));
+	if (strlen(name) > kLongestName)
+		ereport(ERROR, (errcode(ERRCODE_NAME_TOO_LONG),
+						errmsg("name of connector \"%s\" is too long", name),
+						errdetail("At most %d bytes are allowed.", kLongestName)));
+	if (state::load_connector_by_name(name) != nullptr)
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("connector \"%s\" already exists", name)));
+}
+
 state::Connector *
 find_connector(const char *name)
 {

@@ -29,6 +29,9 @@ struct HiddenStatement
 void begin_hidden_statement(HiddenStatement *it);
 void end_hidden_statement(const HiddenStatement *it);
 
+/* ERROR when it cannot be the name of one more connector. */
+void check_new_name(const char *name);
+
 /* ERROR when there is none of that name, or when the current user may not manage it. */
 state::Connector *find_connector(const char *name);
 

@@ -21,8 +21,6 @@ namespace api
 namespace
 {
 
-constexpr int kLongestName = 40; /* with a prefix and a suffix it still is an identifier */
-
 /* Slot names allow less than identifiers: the rest becomes an underscore, and the system makes it unique. */
 char *
 make_slot_name(const char *connector)
@@ -39,21 +37,6 @@ make_slot_name(const char *connector)
 	return name;
 }
 
-void
-check_name(const char *name)
-{
-	if (name == nullptr || name[0] == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a connector must have a name")));
-	if (strlen(name) > kLongestName)
-		ereport(ERROR, (errcode(ERRCODE_NAME_TOO_LONG),
-						errmsg("name of connector \"%s\" is too long", name),
-						errdetail("At most %d bytes are allowed.", kLongestName)));
-	if (state::load_connector_by_name(name) != nullptr)
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
-						errmsg("connector \"%s\" already exists", name)));
-}
-
 /* 'schema.table' or 'schema.*' */
 void
 check_table_names(int count, char **tables)
@@ -68,6 +51,28 @@ check_table_names(int count, char **tables)
 					 errmsg("\"%s\" is not the name of a table with its schema", tables[i]),
 					 errhint("Write schema.table, or schema.* for all tables of a schema.")));
 	}
+}
+
+/* A renamed connector keeps the name for its publication, a dropped one until its source is cleaned up. */
+bool
+is_publication_ours(const char *name, int besides)
+{
+	return run_alone("SELECT FROM livesync.connector WHERE own_publication = $1 AND id <> $2 "
+					 "UNION ALL SELECT FROM livesync.cleanup WHERE publication = $1",
+					 {text_value(name), int_value(besides)}) > 0;
+}
+
+/* One that nobody else has: taking over a publication would mean its tables, and dropping it with the connector. */
+char *
+choose_publication(source::Connection *control, const state::Connector *config)
+{
+	char *name = psprintf("livesync_%s", config->name);
+
+	for (int number = 2; is_publication_ours(name, config->id) ||
+						 (control != nullptr && source::has_publication(control, name));
+		 number++)
+		name = psprintf("livesync_%s_%d", config->name, number);
+	return name;
 }
 
 int
@@ -95,7 +100,7 @@ insert_connector(state::Connector *config)
 
 /* Tables of publications that exist are listed at once, so that waiting for them means something. */
 void
-look_at_source(const state::Connector *config)
+look_at_source(state::Connector *config)
 {
 	source::Connection *control = source::open_connection(
 		{config->source, config->owner}, config->slot_name, source::Purpose::control);
@@ -112,7 +117,13 @@ look_at_source(const state::Connector *config)
 	source::check_prerequisites(control, uses_own ? 0 : config->npublications,
 								uses_own ? nullptr : config->publications, true);
 	if (uses_own)
+	{
 		source::check_wanted_tables(control, config->nwanted_tables, config->wanted_tables);
+		config->own_publication = choose_publication(control, config);
+		run_alone("UPDATE livesync.connector SET own_publication = $2, publications = ARRAY[$2] "
+				  "WHERE id = $1",
+				  {int_value(config->id), text_value(config->own_publication)});
+	}
 	else
 	{
 		source::PublishedTables published = source::read_published_tables(
@@ -120,7 +131,7 @@ look_at_source(const state::Connector *config)
 																config->publications)));
 
 		for (int i = 0; i < published.count; i++)
-			worker::list_table(config, published.tables[i], state::Phase::none);
+			worker::list_table(config, published.tables[i], nullptr, state::Phase::none);
 	}
 	source::close_connection(control);
 }
@@ -245,7 +256,7 @@ livesync_create_connector(PG_FUNCTION_ARGS)
 
 	Role caller = become_extension();
 
-	check_name(config.name);
+	check_new_name(config.name);
 	if (config.source == nullptr)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("a connector must have a source")));
@@ -262,7 +273,7 @@ livesync_create_connector(PG_FUNCTION_ARGS)
 	config.slot_name = make_slot_name(config.name);
 	if (config.publications == nullptr)
 	{
-		config.own_publication = psprintf("livesync_%s", config.name);
+		config.own_publication = choose_publication(nullptr, &config);
 		config.npublications = 1;
 		config.publications = &config.own_publication;
 	}

@@ -29,7 +29,9 @@ is_synced(void *context)
 	run_sql(
 		"SELECT NOT EXISTS (SELECT FROM livesync.connector c WHERE ($1 = 0 OR c.id = $1) "
 		"AND pg_has_role($2, c.owner, 'USAGE') AND (c.listed_at IS NULL OR EXISTS (SELECT FROM livesync.synced_table t "
-		"WHERE t.connector_id = c.id AND NOT t.released AND t.state <> 'streaming')))",
+		"WHERE t.connector_id = c.id AND NOT t.released AND t.state <> 'streaming') "
+		"OR EXISTS (SELECT FROM livesync.listing l WHERE l.connector_id = c.id "
+		"AND l.state IN ('publish', 'add'))))",
 		{int_value(goal->connector_id), oid_value(goal->caller)});
 	bool reached = get_bool(0, 1);
 

@@ -12,7 +12,11 @@
  */
 #include "source/slot.hpp"
 
+#include "base/table_name.hpp"
 #include "source/result.hpp"
+
+using base::parse_table_name;
+using base::TableName;
 
 namespace source
 {
@@ -21,50 +25,6 @@ namespace
 
 constexpr char kOptions[] = " WITH (publish = 'insert, update, delete, truncate', "
 							"publish_via_partition_root = true)";
-
-struct TableName
-{
-	char *schema;
-	char *name;
-	bool every; /* schema.* */
-};
-
-/* Up to `end` outside of quotes; what is not quoted is taken literally, without case folding. */
-const char *
-take_part(const char *text, char end, char **part)
-{
-	StringInfoData value;
-	bool quoted = false;
-
-	initStringInfo(&value);
-	for (; *text != '\0' && (quoted || *text != end); text++)
-	{
-		if (*text != '"')
-			appendStringInfoChar(&value, *text);
-		else if (quoted && text[1] == '"')
-			appendStringInfoChar(&value, *text++);
-		else
-			quoted = !quoted;
-	}
-	*part = value.data;
-	return text;
-}
-
-TableName
-parse_table_name(const char *text)
-{
-	TableName table = {};
-	const char *rest = take_part(text, '.', &table.schema);
-
-	if (*rest != '.')
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_NAME), errmsg("table name \"%s\" has no schema", text),
-				 errhint("Write schema.table or schema.*, with quotes around a name that "
-						 "contains a dot.")));
-	table.every = strcmp(rest + 1, "*") == 0;
-	(void) take_part(rest + 1, '\0', &table.name);
-	return table;
-}
 
 void
 append_name(StringInfo list, const char *name)
@@ -135,13 +95,6 @@ list_members(Connection *control, int ntables, const char *const *tables)
 }
 
 bool
-exists(Connection *control, const char *publication)
-{
-	return PQntuples(query(control, psprintf("SELECT FROM pg_publication WHERE pubname = %s",
-											 quote_string(publication)))) > 0;
-}
-
-bool
 has_state(PGresult *result, const char *sqlstate)
 {
 	return strcmp(result_sqlstate(result), sqlstate) == 0;
@@ -173,11 +126,18 @@ raise_not_created(Connection *control, PGresult *result, const char *publication
 
 } // namespace
 
+bool
+has_publication(Connection *control, const char *publication)
+{
+	return PQntuples(query(control, psprintf("SELECT FROM pg_publication WHERE pubname = %s",
+											 quote_string(publication)))) > 0;
+}
+
 void
 ensure_publication(Connection *control, const char *publication, int ntables,
 				   const char *const *tables, bool may_exist)
 {
-	if (exists(control, publication))
+	if (has_publication(control, publication))
 	{
 		if (may_exist)
 			return;

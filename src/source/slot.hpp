@@ -42,6 +42,8 @@ wire::Lsn create_slot(Connection *stream, Connection *control, const char *slot_
 /* Drop it if it exists and is ours (pgoutput, this database).  Ends a stale walsender of it first. */
 void drop_slot(Connection *control, const char *slot_name);
 
+bool has_publication(Connection *control, const char *publication);
+
 /*
  * The connector's own publication: of `tables` ('schema.table' or 'schema.*', already validated), or of every user
  * table when ntables is 0 (FOR ALL TABLES when the user may, else one by one).  Publishes insert,
@@ -52,5 +54,19 @@ void ensure_publication(Connection *control, const char *publication, int ntable
 /* ERROR that names those of `tables` which are not there, or cannot be published. */
 void check_wanted_tables(Connection *control, int ntables, const char *const *tables);
 void drop_publication(Connection *control, const char *publication);
+
+/*
+ * A single table of the connector's own publication.  The server takes a lock on the table, for which we do not wait
+ * long: try_* are false when it is not to be had, or when *refused says why the source does not do it.
+ */
+bool is_published_by(Connection *control, const char *publication, const char *schema,
+					 const char *name);
+bool try_publish_table(Connection *control, const char *publication, const char *schema,
+					   const char *name, char **refused);
+/* True also when it is no member by itself, but by its schema or because all tables are. */
+bool try_withdraw_table(Connection *control, const char *publication, const char *schema,
+						const char *name, char **refused);
+/* ERROR unless the user may put the table into a publication. */
+void check_may_publish(Connection *control, const char *schema, const char *name);
 
 } // namespace source

@@ -74,6 +74,27 @@ origin_name(int connector_id)
 	return psprintf("livesync_%u_%d", MyDatabaseId, connector_id);
 }
 
+bool
+rename_connector(const Connector *connector, const char *new_name)
+{
+	if (run_alone("UPDATE livesync.connector SET name = $3 WHERE id = $1 AND name = $2",
+				  {int_value(connector->id), text_value(connector->name), text_value(new_name)}) !=
+		1)
+		return false;
+	rename_events(load_connector(connector->id), connector->name);
+	return true;
+}
+
+void
+rename_events(const Connector *connector, const char *old_name)
+{
+	/* an older connector may have had the name; a newer one may have it */
+	run_alone("UPDATE livesync.event SET connector = $2 WHERE connector = $3 AND at >= "
+			  "(SELECT created_at FROM livesync.connector WHERE id = $1) "
+			  "AND NOT EXISTS (SELECT FROM livesync.connector WHERE name = $3)",
+			  {int_value(connector->id), text_value(connector->name), text_value(old_name)});
+}
+
 void
 record_slot(int id, XLogRecPtr slot_lsn)
 {
@@ -95,6 +116,24 @@ record_listed(int id)
 	run_alone("UPDATE livesync.connector SET listed_at = pg_catalog.clock_timestamp() "
 			  "WHERE id = $1 AND listed_at IS NULL",
 			  {int_value(id)});
+}
+
+bool
+uses_own_publication(const Connector *connector)
+{
+	for (int i = 0; connector->own_publication != nullptr && i < connector->npublications; i++)
+		if (strcmp(connector->publications[i], connector->own_publication) == 0)
+			return true;
+	return false;
+}
+
+bool
+try_record_wanted_tables(const Connector *connector, int count, char **tables)
+{
+	return run_alone("UPDATE livesync.connector SET wanted_tables = $2 WHERE id IN "
+					 "(SELECT id FROM livesync.connector WHERE id = $1 "
+					 "FOR NO KEY UPDATE SKIP LOCKED)",
+					 {int_value(connector->id), text_array_value(count, tables)}) == 1;
 }
 
 void

@@ -46,9 +46,21 @@ Connector *load_connector_by_name(const char *name);
 /* The replication origin of a connector of this database: palloc'ed. */
 char *origin_name(int connector_id);
 
+/* Its events get the new name too.  False: it has another name by now, or is gone. */
+bool rename_connector(const Connector *connector, const char *new_name);
+/* Events that were recorded under the old name by who did not know the new one yet. */
+void rename_events(const Connector *connector, const char *old_name);
+
 void record_slot(int id, XLogRecPtr slot_lsn);
 void record_source(int id, const char *system, uint32 timeline);
 void record_listed(int id);
+/* Is the publication that it made for itself among those it uses? */
+bool uses_own_publication(const Connector *connector);
+/*
+ * What the own publication is made of when it must be made again.  Never nothing, which would mean every table.
+ * False: a call holds the row.
+ */
+bool try_record_wanted_tables(const Connector *connector, int count, char **tables);
 /* Use the next publications from now on. */
 void switch_publications(int id);
 void record_connector_error(int id, const char *error, const char *hint);

@@ -315,6 +315,17 @@ add_table(int connector_id, const Publication &publication, const char *target_s
 }
 
 void
+record_hypertable(int connector_id, const char *schema, const char *name, const char *column,
+				  const char *chunk_interval)
+{
+	run_alone("UPDATE livesync.synced_table SET hypertable_column = $4, "
+			  "chunk_interval = $5::pg_catalog.interval WHERE connector_id = $1 "
+			  "AND source_schema = $2 AND source_name = $3",
+			  {int_value(connector_id), text_value(schema), text_value(name), text_value(column),
+			   text_value(chunk_interval)});
+}
+
+void
 release_table(int64 id)
 {
 	run_alone("DELETE FROM livesync.spool WHERE table_id = $1", {bigint_value(id)});

@@ -138,6 +138,9 @@ struct Publication
 
 void add_table(int connector_id, const Publication &publication, const char *target_schema,
 			   const char *target_name, bool copy_data, Phase phase);
+/* Its target, if we create it, becomes a hypertable. */
+void record_hypertable(int connector_id, const char *schema, const char *name, const char *column,
+					   const char *chunk_interval);
 /* It left the publication: nothing of it is kept but what its target holds. */
 void release_table(int64 id);
 /* Take over how it is published now; back to queued in a new generation when `restart`. */

@@ -9,6 +9,7 @@
  *   streamed_commit   temporary files → routes
  *   commit            batches, spools, the local transaction and the position it proves
  *   membership        publications → synced tables
+ *   own_publication   what calls want of it
  *   schedule          starts copies, flips tables to streaming, keeps copy workers running
  *
  * The local transaction opens when the first thing must be written and closes at the end of a source transaction; in between
@@ -82,6 +83,8 @@ struct ConnectorWorker
 	/* looks at the source */
 	bool is_polling;
 	uint32 polled_request;
+	bool waits_to_alter;   /* a lock at the source keeps the own publication as it is */
+	TimestampTz polled_at; /* when the look that is under way began */
 	TimestampTz poll_at;
 	TimestampTz stats_at;
 	TimestampTz trimmed_at;
@@ -129,6 +132,9 @@ void note_flushed(ConnectorWorker *worker);
 /* membership.cpp */
 void poll_source(ConnectorWorker *worker);
 void finish_poll(ConnectorWorker *worker);
+
+/* own_publication.cpp: tables that calls want in it, or out of it */
+void alter_own_publication(ConnectorWorker *worker);
 
 /* schedule.cpp */
 void reload_routes(ConnectorWorker *worker);

@@ -88,13 +88,24 @@ take_over_changes(ConnectorWorker *worker)
 {
 	char *source = MemoryContextStrdup(worker->turn, worker->config->source);
 	Oid owner = worker->config->owner;
+	char *name = MemoryContextStrdup(worker->turn, worker->config->name);
 
 	if (!load_config(worker, worker->config->id))
 		proc_exit(0);
 	worker->tables_changed = true;
-	if (strcmp(source, worker->config->source) != 0 || owner != worker->config->owner)
+	worker->poll_at = 0;
+
+	bool is_renamed = strcmp(name, worker->config->name) != 0;
+
+	if (is_renamed || strcmp(source, worker->config->source) != 0 || owner != worker->config->owner)
 	{
 		stop_copies(0);
+		if (is_renamed)
+		{
+			base::begin_transaction();
+			state::rename_events(worker->config, name);
+			base::commit_transaction();
+		}
 		restart(worker);
 	}
 }

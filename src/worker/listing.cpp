@@ -33,13 +33,43 @@ describe_publication(const source::PublishedTable &published)
 	return it;
 }
 
+namespace
+{
+
+/* Where the rows of a released table were is remembered with it; elsewhere it begins as a new one. */
+void
+forget_released_elsewhere(const state::Connector *connector,
+						  const source::PublishedTable &published, const char *target_schema,
+						  const char *target_name, bool copy_data)
+{
+	base::run_alone(
+		"DELETE FROM livesync.synced_table WHERE connector_id = $1 AND source_schema = $2 "
+		"AND source_name = $3 AND released "
+		"AND (target_schema, target_name, copy_data) IS DISTINCT FROM ($4, $5, $6)",
+		{base::int_value(connector->id), base::text_value(published.schema),
+		 base::text_value(published.name), base::text_value(target_schema),
+		 base::text_value(target_name), base::bool_value(copy_data)});
+}
+
+} // namespace
+
 void
 list_table(const state::Connector *connector, const source::PublishedTable &published,
-		   state::Phase phase)
+		   const state::Listing *listing, state::Phase phase)
 {
-	state::add_table(connector->id, describe_publication(published),
-					 connector->target_schema ? connector->target_schema : published.schema,
-					 published.name, connector->copy_data, phase);
+	bool has_target = listing != nullptr && listing->target_name != nullptr;
+	const char *schema = has_target					? listing->target_schema
+						 : connector->target_schema ? connector->target_schema
+													: published.schema;
+	const char *name = has_target ? listing->target_name : published.name;
+	bool copy_data = listing != nullptr ? listing->copy_data : connector->copy_data;
+
+	forget_released_elsewhere(connector, published, schema, name, copy_data);
+	state::add_table(connector->id, describe_publication(published), schema, name, copy_data,
+					 phase);
+	if (listing != nullptr && listing->hypertable_column != nullptr)
+		state::record_hypertable(connector->id, published.schema, published.name,
+								 listing->hypertable_column, listing->chunk_interval);
 	state::record_event(connector->name, psprintf("%s.%s", published.schema, published.name),
 						"table_added", nullptr);
 }

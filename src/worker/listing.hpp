@@ -8,6 +8,7 @@
 
 #include "source/catalog.hpp"
 #include "state/connector.hpp"
+#include "state/listing.hpp"
 #include "state/synced_table.hpp"
 
 namespace worker
@@ -15,8 +16,8 @@ namespace worker
 
 state::Publication describe_publication(const source::PublishedTable &published);
 
-/* Record a table as queued (streaming at once when the connector copies no data). */
+/* Record a table as queued; `listing` is what a call said of it, or nullptr. */
 void list_table(const state::Connector *connector, const source::PublishedTable &published,
-				state::Phase phase);
+				const state::Listing *listing, state::Phase phase);
 
 } // namespace worker

@@ -5,7 +5,9 @@
  * recorded here.  See connector.hpp.
  *
  *   in the publication, not recorded   added, queued; when the slot already streams, writers from before must end first
- *   recorded, not in the publication   released: its row goes, its data stays
+ *   recorded, not in the publication   released: its data stays
+ *   in the publication, but left out   released, or not recorded at all
+ *   recorded, and a call adds it anew  released and recorded anew, perhaps with another target
  *   published otherwise than recorded  copied again: changes may have been missed in between
  *   another table under the name       copied again
  *
@@ -57,7 +59,7 @@ is_published_otherwise(const state::SyncedTable *recorded, const source::Publish
 }
 
 void
-release_table(ConnectorWorker *worker, const state::SyncedTable *table)
+release_table(ConnectorWorker *worker, const state::SyncedTable *table, const char *why)
 {
 	stop_copies(table->id);
 	/* waits for the row locks of what was stopped */
@@ -65,7 +67,7 @@ release_table(ConnectorWorker *worker, const state::SyncedTable *table)
 	state::release_table(table->id);
 	set_table_wait(table->id, nullptr);
 	state::record_event(worker->config->name, state::source_table_name(table), "table_released",
-						"The table left the publication; its data stays.");
+						why);
 	worker->tables_changed = true;
 }
 
@@ -83,10 +85,79 @@ republish_table(ConnectorWorker *worker, const state::SyncedTable *table,
 	worker->tables_changed = true;
 }
 
+const state::Listing *
+find_listing(const state::Listings &listings, const char *schema, const char *name)
+{
+	for (int i = 0; i < listings.count; i++)
+		if (strcmp(listings.rows[i].schema, schema) == 0 &&
+			strcmp(listings.rows[i].name, name) == 0)
+			return &listings.rows[i];
+	return nullptr;
+}
+
+/* True: it stays a synced table. */
+bool
+keep_recorded(ConnectorWorker *worker, const state::SyncedTable *table,
+			  const source::PublishedTable *match, const state::Listing *listing)
+{
+	if (match == nullptr)
+		release_table(worker, table, "The table left the publication; its data stays.");
+	else if (state::is_left_out(listing))
+		release_table(worker, table, "The table is not synced any more; its data stays.");
+	else if (listing != nullptr && listing->state == state::ListingState::add)
+		release_table(worker, table, "The table is added anew.");
+	else
+		return true;
+	return false;
+}
+
+void
+compare_recorded(ConnectorWorker *worker, const state::SyncedTable *table,
+				 const source::PublishedTable &match)
+{
+	if (is_published_otherwise(table, match))
+	{
+		if (table->state != state::TableState::paused)
+			republish_table(worker, table, match);
+	}
+	else if (strcmp(table->fingerprint, match.fingerprint) != 0)
+	{
+		state::record_publication(table->id, describe_publication(match), false);
+		worker->tables_changed = true;
+	}
+}
+
+void
+list_new_table(ConnectorWorker *worker, const source::PublishedTable &published,
+			   const state::Listing *listing)
+{
+	if (state::is_left_out(listing))
+		return;
+	/* a call is just changing its mind: next time */
+	if (listing != nullptr && listing->state != state::ListingState::listed &&
+		!state::try_set_listing_state(worker->config->id, listing, state::ListingState::listed))
+		return;
+	list_table(worker->config, published, listing,
+			   worker->config->is_listed ? state::Phase::publish_gate : state::Phase::none);
+	worker->tables_changed = true;
+}
+
+/* It was published when the call looked, and is not since. */
+void
+give_up_listing(ConnectorWorker *worker, const state::Listing *listing)
+{
+	if (listing->state == state::ListingState::add && listing->wanted_at < worker->polled_at &&
+		state::try_forget_listing(worker->config->id, listing))
+		state::record_event(worker->config->name, psprintf("%s.%s", listing->schema, listing->name),
+							"table_not_added",
+							"The source does not publish it under its own name.");
+}
+
 void
 reconcile(ConnectorWorker *worker, const source::PublishedTables &published)
 {
 	state::SyncedTables recorded = state::load_tables(worker->config->id);
+	state::Listings listings = state::load_listings(worker->config->id);
 	bool *is_recorded = (bool *) palloc0(sizeof(bool) * (published.count + 1));
 
 	for (int i = 0; i < recorded.count; i++)
@@ -95,30 +166,20 @@ reconcile(ConnectorWorker *worker, const source::PublishedTables &published)
 		const source::PublishedTable *match =
 			find_published(published, table->source_schema, table->source_name);
 
-		if (match == nullptr)
-		{
-			release_table(worker, table);
+		if (!keep_recorded(worker, table, match,
+						   find_listing(listings, table->source_schema, table->source_name)))
 			continue;
-		}
 		is_recorded[match - published.tables] = true;
-		if (is_published_otherwise(table, *match))
-		{
-			if (table->state != state::TableState::paused)
-				republish_table(worker, table, *match);
-		}
-		else if (strcmp(table->fingerprint, match->fingerprint) != 0)
-		{
-			state::record_publication(table->id, describe_publication(*match), false);
-			worker->tables_changed = true;
-		}
+		compare_recorded(worker, table, *match);
 	}
 	for (int i = 0; i < published.count; i++)
 		if (!is_recorded[i])
-		{
-			list_table(worker->config, published.tables[i],
-					   worker->config->is_listed ? state::Phase::publish_gate : state::Phase::none);
-			worker->tables_changed = true;
-		}
+			list_new_table(
+				worker, published.tables[i],
+				find_listing(listings, published.tables[i].schema, published.tables[i].name));
+	for (int i = 0; i < listings.count; i++)
+		if (find_published(published, listings.rows[i].schema, listings.rows[i].name) == nullptr)
+			give_up_listing(worker, &listings.rows[i]);
 	if (!worker->config->is_listed)
 	{
 		state::record_listed(worker->config->id);
@@ -140,6 +201,8 @@ poll_source(ConnectorWorker *worker)
 {
 	if (worker->is_polling)
 		return;
+	alter_own_publication(worker);
+	worker->polled_at = GetCurrentTimestamp();
 	worker->polled_request = my_entry()->refresh_wanted;
 	source::start_query(worker->control,
 						source::published_tables_sql(worker->control, worker->config->npublications,
