@@ -353,9 +353,10 @@ RETURNS SETOF record LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'livesync_
 COMMENT ON FUNCTION livesync.connector_activity IS 'Live state of the connector workers of this database.';
 
 CREATE FUNCTION livesync.copy_activity(
-	OUT connector_id integer, OUT pid integer, OUT table_id bigint, OUT chunk integer, OUT activity text)
+	OUT connector_id integer, OUT pid integer, OUT table_id bigint, OUT chunk integer, OUT activity text,
+	OUT rows bigint, OUT bytes bigint, OUT began_at timestamptz)
 RETURNS SETOF record LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'livesync_copy_activity';
-COMMENT ON FUNCTION livesync.copy_activity IS 'Live state of the copy workers of this database.';
+COMMENT ON FUNCTION livesync.copy_activity IS 'Live state of the copy workers of this database. rows, bytes, began_at: of the chunk that is being loaded.';
 
 CREATE FUNCTION livesync.table_waits(OUT table_id bigint, OUT waiting_for text)
 RETURNS SETOF record LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'livesync_table_waits';
@@ -394,10 +395,7 @@ COMMENT ON VIEW livesync.connectors IS 'A line for each connector.';
 -- A chunk that is being loaded counts by its rows: the ledger knows it only when it is done.
 CREATE VIEW livesync.tables WITH (security_barrier) AS
 WITH running AS MATERIALIZED (
-	SELECT ca.table_id, ca.pid, p.tuples_processed AS rows, p.bytes_processed AS bytes, b.xact_start
-	FROM livesync.copy_activity() ca
-	JOIN pg_catalog.pg_stat_progress_copy p ON p.pid = ca.pid
-	LEFT JOIN pg_catalog.pg_stat_activity b ON b.pid = ca.pid)
+	SELECT ca.table_id, ca.rows, ca.bytes, ca.began_at FROM livesync.copy_activity() ca WHERE ca.rows IS NOT NULL)
 SELECT c.name AS connector,
 	t.source_schema || '.' || t.source_name AS source_table,
 	t.target_schema || '.' || t.target_name AS target_table,
@@ -426,7 +424,7 @@ CROSS JOIN LATERAL (
 	FROM livesync.chunk x WHERE x.table_id = t.id AND x.generation = t.generation) k
 CROSS JOIN LATERAL (
 	SELECT coalesce(sum(u.rows), 0)::bigint AS rows, coalesce(sum(u.bytes), 0)::bigint AS bytes,
-		count(*) AS chunks, min(u.xact_start) AS started_at,
+		count(*) AS chunks, min(u.began_at) AS started_at,
 		coalesce(sum(least(u.rows / nullif(CASE WHEN k.chunks_done > 0 THEN k.rows::numeric / k.chunks_done
 			ELSE t.rows_expected::numeric / nullif(t.chunks_total, 0) END, 0), 1)), 0) AS done
 	FROM running u WHERE u.table_id = t.id) r

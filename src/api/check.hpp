@@ -34,4 +34,8 @@ struct TargetQuestion
 };
 void check_target_table(source::CheckList *list, const TargetQuestion &question);
 
+/* That the current user may own such a connector; false: he may not, and a row says so. */
+bool check_may_create(source::CheckList *list, const char *schema, const char *label);
+bool check_may_write(source::CheckList *list, Oid relid, const char *label);
+
 } // namespace api

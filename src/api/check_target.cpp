@@ -262,13 +262,18 @@ check_target_table(CheckList *list, const TargetQuestion &question)
 	Oid relid = OidIsValid(schema) ? get_relname_relid(question.name, schema) : InvalidOid;
 
 	if (!OidIsValid(relid))
+	{
+		(void) check_may_create(list, question.schema, label);
 		return check_types(list, question, label);
+	}
 	char kind = get_rel_relkind(relid);
 
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
 		return source::add_check(list, Check{"target table", label, CheckStatus::error,
 											 "what has this name here is not a table",
 											 "Rename it, or give the connector a target_schema."});
+	if (!check_may_write(list, relid, label))
+		return;
 	bool differs = check_columns(list, relid, question, label);
 
 	differs |= check_rows(list, relid, question, label);

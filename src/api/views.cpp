@@ -44,6 +44,59 @@ put(FunctionCallInfo fcinfo, Row *row)
 	tuplestore_putvalues(result->setResult, result->setDesc, row->values, row->nulls);
 }
 
+/* What a COPY has done so far: shown to superusers and pg_monitor only, so it is read as the extension. */
+struct RunningCopy
+{
+	int pid;
+	int64 rows;
+	int64 bytes;
+	int64 began_at;
+};
+
+struct RunningCopies
+{
+	int count;
+	RunningCopy *list;
+};
+
+RunningCopies
+read_running_copies()
+{
+	base::Role caller = base::become_extension();
+	base::SqlScope scope = base::begin_sql();
+	RunningCopies it{};
+
+	it.count = (int) base::run_sql("SELECT p.pid, p.tuples_processed, p.bytes_processed, "
+								   "a.xact_start FROM pg_stat_progress_copy p "
+								   "JOIN pg_stat_activity a ON a.pid = p.pid "
+								   "WHERE p.datname = current_database()");
+	it.list = (RunningCopy *) MemoryContextAlloc(scope.caller,
+												 sizeof(RunningCopy) * (Size) (it.count + 1));
+	for (int i = 0; i < it.count; i++)
+	{
+		uint64 row = (uint64) i;
+
+		it.list[i] = RunningCopy{base::get_int(row, 1), base::get_bigint(row, 2),
+								 base::get_bigint(row, 3), base::get_bigint(row, 4)};
+	}
+	base::end_sql();
+	base::restore_role(caller);
+	return it;
+}
+
+void
+add_progress(Row *row, const RunningCopies &running, int pid)
+{
+	RunningCopy found{};
+
+	for (int i = 0; i < running.count; i++)
+		if (pid != 0 && running.list[i].pid == pid)
+			found = running.list[i];
+	add(row, Int64GetDatum(found.rows), found.pid == 0);
+	add(row, Int64GetDatum(found.bytes), found.pid == 0);
+	add(row, TimestampTzGetDatum(found.began_at), found.began_at == 0);
+}
+
 } // namespace
 
 extern "C"
@@ -97,6 +150,7 @@ livesync_copy_activity(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	worker::CopyEntry *list = worker::list_copies(&count);
 	api::Visible visible = api::visible_connectors();
+	RunningCopies running = read_running_copies();
 
 	for (int i = 0; i < count; i++)
 	{
@@ -110,6 +164,7 @@ livesync_copy_activity(PG_FUNCTION_ARGS)
 		add(&row, Int64GetDatum(it.table_id), it.table_id == 0);
 		add(&row, Int32GetDatum(it.chunk), it.chunk == 0);
 		add_text(&row, it.activity);
+		add_progress(&row, running, it.pid);
 		put(fcinfo, &row);
 	}
 	return (Datum) 0;

@@ -74,8 +74,11 @@ is_empty(const char *schema, const char *name)
 		return true;
 
 	Relation rel = relation_open(relid, AccessShareLock);
-	bool empty = base::run_alone(psprintf("SELECT FROM %s LIMIT 1", own_rows(rel))) == 0;
+	char *rows = own_rows(rel);
+	Role role = become_owner(rel->rd_rel->relowner);
+	bool empty = base::run_alone(psprintf("SELECT FROM %s LIMIT 1", rows)) == 0;
 
+	restore_role(role);
 	relation_close(rel, AccessShareLock);
 	return empty;
 }
@@ -96,12 +99,6 @@ empty_table(const char *schema, const char *name)
 	base::run_alone(psprintf("%s %s", is_hypertable(relid) ? "TRUNCATE" : "DELETE FROM", rows));
 	restore_role(role);
 	relation_close(rel, NoLock);
-}
-
-Role
-become_owner(Oid owner)
-{
-	return base::become_restricted(owner);
 }
 
 } // namespace target

@@ -347,6 +347,8 @@ check_writable(Relation rel, const TargetRelation *it)
 						errdetail("Changes can be applied to tables and partitioned tables only."),
 						errhint("Give the table another target.")));
 
+	check_deferred_triggers(rel);
+
 	Role role = become_owner(it->owner);
 	bool restricted = check_enable_rls(it->relid, InvalidOid, true) == RLS_ENABLED;
 

@@ -16,7 +16,7 @@
 #pragma once
 
 #include "base/pg.hpp"
-#include "base/role.hpp"
+#include "target/ownership.hpp"
 
 #include <span>
 
@@ -111,13 +111,5 @@ bool is_empty(const char *schema, const char *name);
 bool table_exists(const char *schema, const char *name);
 /* Delete its rows, not those of its children by inheritance, as the owner. */
 void empty_table(const char *schema, const char *name);
-
-/*
- * Default expressions, triggers, index expressions and input functions of a table run as its owner:
- * between become_owner() and restore_role(), see base/role.hpp.
- */
-using base::restore_role;
-using base::Role;
-Role become_owner(Oid owner);
 
 } // namespace target

@@ -46,7 +46,10 @@ load_config(ConnectorWorker *worker, int connector_id)
 		set_ending(Ending::forgotten);
 	else
 		set_ending(worker->config->enabled ? Ending::failed : Ending::stopped);
-	return worker->config != nullptr && worker->config->enabled;
+	if (worker->config == nullptr || !worker->config->enabled)
+		return false;
+	target::set_writer(worker->config->owner);
+	return true;
 }
 
 void

@@ -6,6 +6,7 @@
 #include "worker/copier.hpp"
 
 #include "base/transaction.hpp"
+#include "target/ownership.hpp"
 #include "worker/failure.hpp"
 #include "worker/process.hpp"
 #include "worker/registry.hpp"
@@ -105,6 +106,7 @@ livesync_copy_main(Datum argument)
 		if (copier.config != nullptr)
 		{
 			MemoryContextSwitchTo(copier.context);
+			target::set_writer(copier.config->owner);
 			copier.connection =
 				source::open_connection({copier.config->source, copier.config->owner},
 										copier.config->slot_name, source::Purpose::copy);

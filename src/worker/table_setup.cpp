@@ -67,11 +67,11 @@ create_hypertable(const state::Connector *config, const state::SyncedTable *tabl
 				 errmsg("table \"%s\" has no published column \"%s\" to make a hypertable by", name,
 						column),
 				 errhint("Name a time column of the source table that its publication sends.")));
-	base::Role role = base::become_restricted(config->owner);
+	target::Role role = target::become_owner(config->owner);
 
 	target::make_hypertable(target::NewHypertable{table->target_schema, table->target_name, column,
 												  table->chunk_interval});
-	base::restore_role(role);
+	target::restore_role(role);
 	state::record_event(config->name, name, "hypertable_created",
 						psprintf("%s.%s by %s", table->target_schema, table->target_name, column));
 	if (table->nkey_columns > 0 && !is_among(column, table->nkey_columns, table->key_columns))
@@ -110,11 +110,10 @@ create_target(const state::Connector *config, const state::SyncedTable *table,
 	}
 	add_time_to_key(table, &it);
 
-	/* the new table is his who wanted it */
-	base::Role role = base::become_restricted(config->owner);
+	target::Role role = target::become_creator(table->target_schema);
 
 	target::create_table(it);
-	base::restore_role(role);
+	target::restore_role(role);
 	state::record_event(config->name, state::source_table_name(table), "target_created",
 						psprintf("%s.%s", table->target_schema, table->target_name));
 	if (table->hypertable_column != nullptr)
