@@ -103,6 +103,9 @@ struct Leaves
 /* The heap leaves of a table (itself when it is not partitioned), ordered by oid. */
 Leaves read_leaves(Connection *control, Oid table);
 
+/* ERROR with the way out when the table is a hypertable of TimescaleDB at the source. */
+void refuse_hypertable(Connection *control, Oid table, const char *schema, const char *name);
+
 struct Positions
 {
 	wire::Lsn insert;

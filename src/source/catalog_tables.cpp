@@ -14,7 +14,8 @@
  *
  * Surprising: nothing here locks a table unless its size was never estimated by VACUUM or ANALYZE.
  * The statement runs every few seconds and must not queue behind an ALTER TABLE; so partition
- * trees are walked in pg_inherits, where pg_partition_tree() would lock each leaf.
+ * trees are walked in pg_inherits, where pg_partition_tree() would lock each leaf.  What is TimescaleDB's own at the source
+ * is not listed, chunks above all: a publication of all tables has them as tables.  See catalog_hypertables.cpp.
  */
 #include "source/catalog.hpp"
 #include "source/result.hpp"
@@ -80,7 +81,7 @@ wanted AS MATERIALIZED (
 	FROM (SELECT DISTINCT relid FROM entries) e
 	JOIN pg_class c ON c.oid = e.relid
 	JOIN pg_namespace n ON n.oid = c.relnamespace
-	WHERE NOT EXISTS (
+	WHERE n.nspname !~ '^_timescaledb_' AND NOT EXISTS (
 		SELECT FROM ancestors a JOIN entries ae ON ae.relid = a.ancestor
 		JOIN pubs p ON p.oid = ae.pub AND p.pubviaroot
 		WHERE a.relid = c.oid))";

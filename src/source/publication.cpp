@@ -44,7 +44,7 @@ append_tables(Connection *control, StringInfo list, const char *schema)
 		psprintf("SELECT n.nspname, c.relname FROM pg_class c "
 				 "JOIN pg_namespace n ON n.oid = c.relnamespace "
 				 "WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' "
-				 "AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' "
+				 "AND n.nspname !~ '^(pg_|_timescaledb_)' AND n.nspname <> 'information_schema' "
 				 "AND (%s) AND (NOT c.relispartition OR n.oid <> (SELECT r.relnamespace "
 				 "FROM pg_class r WHERE r.oid = pg_partition_root(c.oid)) AND %s) "
 				 "ORDER BY 1, 2",

@@ -5,6 +5,7 @@
  */
 #include "target/sliced_writes.hpp"
 
+#include "base/sql.hpp"
 #include "target/hypertable.hpp"
 
 namespace target
@@ -55,6 +56,11 @@ slice_by_place(const StatementRun &whole)
 	StatementRun locate = whole;
 	int64 *times = nullptr;
 
+	/*
+	 * Reading would lock the chunks too weakly: whoever compresses one asks in two steps, and would deadlock with a
+	 * stronger lock that comes after his first one.
+	 */
+	base::run_alone(psprintf("LOCK TABLE %s IN ROW EXCLUSIVE MODE", whole.relation->insert_name));
 	locate.kind = kLocate;
 	locate.unchanged = nullptr;
 	locate.times = &times;

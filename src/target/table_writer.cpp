@@ -9,6 +9,8 @@
 #include "target/sliced_writes.hpp"
 #include "target/statement_text.hpp"
 
+#include <utility>
+
 namespace target
 {
 namespace
@@ -258,17 +260,22 @@ register_store(TargetRelation *relation, Tuplestorestate *store, size_t count)
 
 /*
  * Where an index leads to the rows, nothing else may be planned: the estimates of a batch say little,
- * and a sequential scan of a big table for ten rows would be a disaster.
+ * and a sequential scan of a big table for ten rows would be a disaster.  A chunk of a hypertable that was in the columnstore
+ * when the statement was planned has no index that the planner would use: then each row of the batch must not scan it.
  */
 void
 steer_planner(const TargetRelation *relation)
 {
-	const char *joins = relation->has_index ? "off" : "on";
+	bool is_hypertable = relation->hypertable != nullptr;
+	const char *scans = relation->has_index ? "off" : "on";
+	const char *hash_joins = is_hypertable ? "on" : scans;
 
-	for (const char *name : {"enable_seqscan", "enable_hashjoin", "enable_mergejoin"})
-		(void) set_config_option(name, joins, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+	for (const auto &[name, value] :
+		 {std::pair("enable_seqscan", scans), std::pair("enable_hashjoin", hash_joins),
+		  std::pair("enable_mergejoin", scans)})
+		(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 								 false);
-	if (relation->hypertable != nullptr)
+	if (is_hypertable)
 		set_for_hypertable();
 }
 

@@ -206,6 +206,7 @@ void
 begin_copy(const state::Connector *config, const state::SyncedTable *table,
 		   source::Connection *control)
 {
+	source::refuse_hypertable(control, table->source_oid, table->source_schema, table->source_name);
 	check_target_is_free(table);
 	check_is_hypertable(table);
 	if (config->create_tables && !target::table_exists(table->target_schema, table->target_name))

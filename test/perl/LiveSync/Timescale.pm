@@ -31,7 +31,7 @@ use Test::More;
 
 use LiveSync;
 
-our @EXPORT = qw(timescale_pair rows_are_in_chunks compressed_chunks);
+our @EXPORT = qw(timescale_pair add_timescaledb rows_are_in_chunks compressed_chunks);
 
 =pod
 
@@ -47,20 +47,35 @@ sub timescale_pair
 {
 	my (%opt) = @_;
 	my $target = target_node('target', %opt, extension => 0);
-	my $db     = $opt{target_db} // 'postgres';
-	if ($target->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'timescaledb'}) eq '0')
+	add_timescaledb($target, $opt{target_db}, 'timescaledb, pg_livesync');
+	$target->safe_psql($opt{target_db} // 'postgres', 'CREATE EXTENSION pg_livesync');
+	return (source_node('source', %opt), $target);
+}
+
+=pod
+
+=item add_timescaledb($node, $db, $libraries)
+
+Preloads the libraries, restarts the server and creates the extension; or skips the file.
+
+=cut
+
+sub add_timescaledb
+{
+	my ($node, $db, $libraries) = @_;
+	if ($node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'timescaledb'}) eq '0')
 	{
-		$target->stop;
+		$node->stop;
 		plan skip_all => 'TimescaleDB is not installed in this server';
 	}
-	$target->append_conf('postgresql.conf', <<'CONF');
-shared_preload_libraries = 'timescaledb, pg_livesync'
+	$node->append_conf('postgresql.conf', <<"CONF");
+shared_preload_libraries = '$libraries'
 timescaledb.telemetry_level = off
 timescaledb.max_background_workers = 4
 CONF
-	$target->restart;
-	$target->safe_psql($db, 'SET client_min_messages = error; CREATE EXTENSION timescaledb; CREATE EXTENSION pg_livesync');
-	return (source_node('source', %opt), $target);
+	$node->restart;
+	$node->safe_psql($db // 'postgres', 'SET client_min_messages = error; CREATE EXTENSION timescaledb');
+	return;
 }
 
 =pod
