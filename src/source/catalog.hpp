@@ -45,7 +45,7 @@ struct PublishedTable
 struct PublishedTables
 {
 	int count;
-	PublishedTable *tables; /* ordered by schema, name */
+	PublishedTable *tables; /* ordered by schema, name, as strcmp() orders */
 	wire::Lsn insert_lsn;	/* pg_current_wal_insert_lsn() in the same statement or right after */
 };
 

@@ -26,6 +26,7 @@ namespace
 {
 
 constexpr int kSegmentBytes = 256 * 1024;
+constexpr int kMostTables = 256; /* of one batch, and with plans kept for the next */
 constexpr int64 kStatsEveryMs = 500;
 constexpr int64 kOriginEveryMs = 1000;
 
@@ -58,32 +59,28 @@ write_spool(Route *route)
 						 route->spool);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
-	resetStringInfo(route->spool);
+	/* a kept buffer for each of many tables would be much */
+	pfree(route->spool->data);
+	pfree(route->spool);
+	route->spool = nullptr;
 	route->spool_changes = 0;
 }
 
 void
 write_all_spools(ConnectorWorker *worker)
 {
-	HASH_SEQ_STATUS scan;
-	Route *route;
-
-	hash_seq_init(&scan, worker->routes->by_relid);
-	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
+	for (Route *route = worker->routes->busy; route != nullptr; route = route->next_busy)
 		write_spool(route);
+	worker->spool_bytes = 0;
 }
 
 void
 write_stats(ConnectorWorker *worker, TimestampTz now, bool has_to)
 {
-	HASH_SEQ_STATUS scan;
-	Route *route;
-
 	if (!has_to && !TimestampDifferenceExceeds(worker->stats_at, now, kStatsEveryMs))
 		return;
 	worker->stats_at = now;
-	hash_seq_init(&scan, worker->routes->by_relid);
-	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
+	for (Route *route = worker->routes->busy; route != nullptr; route = route->next_busy)
 		if (route->has_stats)
 		{
 			state::add_stats(route->table->id, route->stats);
@@ -170,6 +167,7 @@ ensure_target(ConnectorWorker *worker, Route *route)
 		route->target_changes == target::definition_changes())
 		return route->target;
 
+	worker->open_targets += route->target == nullptr;
 	int limit = base::begin_lock_limit(base::settings::lock_timeout_ms);
 	ErrorData *error = base::run_in_subtransaction(open_target_of, &it);
 
@@ -212,7 +210,11 @@ add_change(ConnectorWorker *worker, Route *route, const wire::Message &message)
 	if (route->last != nullptr)
 		route->last->next = change;
 	else
+	{
 		route->first = change;
+		note_busy(worker->routes, route);
+		worker->batch_tables++;
+	}
 	route->last = change;
 	if (worker->batch_changes++ == 0)
 		worker->batch_began = GetCurrentTimestamp();
@@ -233,6 +235,7 @@ spool_change(ConnectorWorker *worker, Route *route, std::string_view raw, int ch
 
 		route->spool = makeStringInfo();
 		MemoryContextSwitchTo(old);
+		note_busy(worker->routes, route);
 	}
 	/* each segment can be read by itself */
 	if (route->spool->len == 0 && relation != nullptr)
@@ -240,8 +243,11 @@ spool_change(ConnectorWorker *worker, Route *route, std::string_view raw, int ch
 							{worker->xid, lsn, {relation->message, relation->message_size}});
 	state::append_entry(route->spool, {worker->xid, lsn, raw});
 	route->spool_changes += changes;
+	worker->spool_bytes += raw.size();
 	if (route->spool->len >= kSegmentBytes)
 		write_spool(route);
+	if (worker->spool_bytes >= (size_t) base::settings::batch_kb * 1024)
+		write_all_spools(worker);
 }
 
 void
@@ -267,17 +273,16 @@ flush_route(ConnectorWorker *worker, Route *route)
 void
 flush_batch(ConnectorWorker *worker)
 {
-	HASH_SEQ_STATUS scan;
-	Route *route;
-
 	if (worker->batch_changes == 0)
 		return;
-	hash_seq_init(&scan, worker->routes->by_relid);
-	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
+	for (Route *route = worker->routes->busy; route != nullptr; route = route->next_busy)
 		flush_route(worker, route);
 	MemoryContextReset(worker->arena);
 	worker->batch_changes = 0;
+	worker->batch_tables = 0;
 	worker->batch_bytes = 0;
+	if (worker->open_targets > kMostTables)
+		worker->open_targets = close_idle_targets(worker->routes);
 }
 
 namespace
@@ -322,6 +327,7 @@ truncate_routes(ConnectorWorker *worker, Route **routes, int count, bool restart
 		targets[i] = ensure_target(worker, routes[i]);
 		routes[i]->stats.truncates++;
 		routes[i]->has_stats = true;
+		note_busy(worker->routes, routes[i]);
 	}
 	Truncation whole{targets, count, restart_identity};
 
@@ -342,6 +348,7 @@ bool
 is_batch_full(const ConnectorWorker *worker)
 {
 	return worker->batch_changes >= base::settings::batch_rows ||
+		   worker->batch_tables >= kMostTables ||
 		   worker->batch_bytes >= (size_t) base::settings::batch_kb * 1024;
 }
 
@@ -382,6 +389,7 @@ commit_local(ConnectorWorker *worker)
 	base::failpoint("spool_before_commit");
 	write_all_spools(worker);
 	write_stats(worker, now, false);
+	drop_idle(worker->routes);
 	target::set_commit_position(worker->end_lsn, worker->commit_time);
 	base::failpoint("apply_before_commit");
 	base::commit_transaction();
@@ -403,18 +411,14 @@ advance_idle(ConnectorWorker *worker, wire::Lsn position, bool now)
 	show_positions(worker);
 
 	bool is_due = now || TimestampDifferenceExceeds(worker->origin_advanced_at, at, kOriginEveryMs);
-	bool has_stats = false;
-	HASH_SEQ_STATUS scan;
-	Route *route;
+	bool has_stats = worker->routes->busy != nullptr;
 
-	hash_seq_init(&scan, worker->routes->by_relid);
-	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
-		has_stats |= route->has_stats;
 	if (!is_due || (worker->origin >= worker->applied && !has_stats))
 		return;
 
 	base::begin_transaction();
 	write_stats(worker, at, true);
+	drop_idle(worker->routes);
 	target::set_commit_position(worker->applied, at);
 	base::commit_transaction();
 	worker->origin = worker->applied;

@@ -61,7 +61,10 @@ struct ConnectorWorker
 	/* the batch: changes in an arena, not applied yet, and the local transaction they go to */
 	MemoryContext arena;
 	int batch_changes;
+	int batch_tables;
 	size_t batch_bytes;
+	size_t spool_bytes; /* spool entries that are not written yet */
+	int open_targets;	/* at most: those whose table is gone are counted until the next look */
 	TimestampTz batch_began;
 	bool in_local_transaction;
 	TimestampTz local_began;

@@ -31,10 +31,25 @@ namespace
 const source::PublishedTable *
 find_published(const source::PublishedTables &published, const char *schema, const char *name)
 {
-	for (int i = 0; i < published.count; i++)
-		if (strcmp(published.tables[i].schema, schema) == 0 &&
-			strcmp(published.tables[i].name, name) == 0)
-			return &published.tables[i];
+	/* they come ordered, and there may be thousands */
+	int low = 0;
+	int high = published.count;
+
+	while (low < high)
+	{
+		int middle = low + (high - low) / 2;
+		const source::PublishedTable *table = &published.tables[middle];
+		int order = strcmp(schema, table->schema);
+
+		if (order == 0)
+			order = strcmp(name, table->name);
+		if (order == 0)
+			return table;
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
 	return nullptr;
 }
 

@@ -75,10 +75,12 @@ take_change(ConnectorWorker *worker, const wire::Message &message, std::string_v
 			if (route->target == nullptr)
 				(void) ensure_target(worker, route);
 			/* triggers that fire may look at other tables: everything before comes first */
-			if (route->target->fires_triggers)
+			bool is_barrier = route->target->fires_triggers;
+
+			if (is_barrier)
 				flush_batch(worker);
 			add_change(worker, route, message);
-			if (route->target->fires_triggers)
+			if (is_barrier)
 				flush_batch(worker);
 			return;
 		}

@@ -29,8 +29,21 @@ copy_name(std::string_view name)
 }
 
 void
+leave_busy(Routes *routes, const Route *route)
+{
+	Route **link = &routes->busy;
+
+	while (*link != nullptr && *link != route)
+		link = &(*link)->next_busy;
+	if (*link != nullptr)
+		*link = route->next_busy;
+}
+
+void
 forget_route(Routes *routes, Route *route)
 {
+	if (route->is_busy)
+		leave_busy(routes, route);
 	close_route_target(route);
 	if (route->spool != nullptr)
 	{
@@ -114,20 +127,50 @@ find_route(const Routes *routes, uint32 relid)
 	return (Route *) hash_search(routes->by_relid, &relid, HASH_FIND, nullptr);
 }
 
-Route *
-find_route_by_id(const Routes *routes, int64 table_id)
+void
+note_busy(Routes *routes, Route *route)
+{
+	if (route->is_busy)
+		return;
+	route->is_busy = true;
+	route->next_busy = routes->busy;
+	routes->busy = route;
+}
+
+void
+drop_idle(Routes *routes)
+{
+	Route **link = &routes->busy;
+
+	while (*link != nullptr)
+	{
+		Route *route = *link;
+
+		if (route->first != nullptr || route->spool != nullptr || route->has_stats)
+		{
+			link = &route->next_busy;
+			continue;
+		}
+		route->is_busy = false;
+		*link = route->next_busy;
+	}
+}
+
+int
+close_idle_targets(Routes *routes)
 {
 	HASH_SEQ_STATUS scan;
 	Route *route;
+	int open = 0;
 
 	hash_seq_init(&scan, routes->by_relid);
 	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
-		if (route->table->id == table_id)
-		{
-			hash_seq_term(&scan);
-			return route;
-		}
-	return nullptr;
+	{
+		if (route->first == nullptr)
+			close_route_target(route);
+		open += route->target != nullptr;
+	}
+	return open;
 }
 
 void

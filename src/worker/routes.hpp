@@ -58,6 +58,9 @@ struct Route
 	TimestampTz retry_at; /* failed tables: when to try again */
 	int retries;
 	TimestampTz flip_at; /* no step before: a lock was in the way */
+
+	bool is_busy;
+	Route *next_busy;
 };
 
 struct Routes
@@ -65,6 +68,7 @@ struct Routes
 	MemoryContext context;
 	HTAB *by_relid;
 	HTAB *relations;
+	Route *busy; /* those with changes, spool entries or counts that are not written yet */
 };
 
 Routes *make_routes(MemoryContext parent);
@@ -72,7 +76,13 @@ Routes *make_routes(MemoryContext parent);
 /* Take over the tables of the connector as they are recorded now. Needs a transaction. */
 void load_routes(Routes *routes, int connector_id);
 Route *find_route(const Routes *routes, uint32 relid);
-Route *find_route_by_id(const Routes *routes, int64 table_id);
+
+/* A connector may have thousands of routes, and a commit concerns a few: these are in a list. */
+void note_busy(Routes *routes, Route *route);
+void drop_idle(Routes *routes);
+
+/* Close the targets of routes without changes; how many stay open. */
+int close_idle_targets(Routes *routes);
 
 void remember_relation(Routes *routes, const wire::RelationMessage &message, std::string_view raw);
 StreamRelation *find_relation(const Routes *routes, uint32 relid);

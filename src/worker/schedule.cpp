@@ -313,26 +313,40 @@ count_copy_jobs(int connector_id)
 	return jobs;
 }
 
-/* A step may change the routes and runs transactions of its own: go by id. */
-struct RouteIds
+/* A step may change the routes and runs transactions of its own: go by what a route is found by. */
+struct RouteName
 {
-	int count;
-	int64 *ids;
+	uint32 relid;
+	int64 table_id;
 };
 
-RouteIds
+struct RouteNames
+{
+	int count;
+	RouteName *names;
+};
+
+RouteNames
 pick_routes(const ConnectorWorker *worker, bool (*is_wanted)(const Route *route))
 {
 	HTAB *routes = worker->routes->by_relid;
-	RouteIds it{0, (int64 *) palloc(sizeof(int64) * (hash_get_num_entries(routes) + 1))};
+	RouteNames it{0, (RouteName *) palloc(sizeof(RouteName) * (hash_get_num_entries(routes) + 1))};
 	HASH_SEQ_STATUS scan;
 	Route *route;
 
 	hash_seq_init(&scan, routes);
 	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
 		if (is_wanted(route))
-			it.ids[it.count++] = route->table->id;
+			it.names[it.count++] = RouteName{route->relid, route->table->id};
 	return it;
+}
+
+Route *
+find_again(const ConnectorWorker *worker, const RouteName &name)
+{
+	Route *route = find_route(worker->routes, name.relid);
+
+	return route != nullptr && route->table->id == name.table_id ? route : nullptr;
 }
 
 bool
@@ -361,13 +375,13 @@ reload_routes(ConnectorWorker *worker)
 void
 pause_tables(ConnectorWorker *worker)
 {
-	RouteIds wanted = pick_routes(worker, is_pause_wanted);
+	RouteNames wanted = pick_routes(worker, is_pause_wanted);
 	Route *route;
 
 	for (int i = 0; i < wanted.count; i++)
-		if ((route = find_route_by_id(worker->routes, wanted.ids[i])) != nullptr)
+		if ((route = find_again(worker, wanted.names[i])) != nullptr)
 			try_pause(worker, route);
-	pfree(wanted.ids);
+	pfree(wanted.names);
 	/* the next change must not go the way of before */
 	if (worker->tables_changed)
 		reload_routes(worker);
@@ -377,13 +391,13 @@ bool
 schedule_tables(ConnectorWorker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	RouteIds wanted = pick_routes(worker, is_attention_wanted);
+	RouteNames wanted = pick_routes(worker, is_attention_wanted);
 	Route *route;
 
 	for (int i = 0; i < wanted.count; i++)
-		if ((route = find_route_by_id(worker->routes, wanted.ids[i])) != nullptr)
+		if ((route = find_again(worker, wanted.names[i])) != nullptr)
 			schedule_table(worker, route, now);
-	pfree(wanted.ids);
+	pfree(wanted.names);
 	return wanted.count > 0;
 }
 
