@@ -10,6 +10,7 @@
 #include "base/settings.hpp"
 #include "state/event.hpp"
 #include "worker/registry.hpp"
+#include "worker/stream_rules.hpp"
 #include "worker/streamed.hpp"
 
 namespace worker
@@ -67,6 +68,7 @@ take_change(ConnectorWorker *worker, const wire::Message &message, std::string_v
 
 	if (route == nullptr)
 		return;
+	check_columns(find_relation(worker->routes, route->relid), route->name, message.change);
 	if (route->table->state == state::TableState::streaming)
 	{
 		if (message.kind != wire::MessageKind::insert || route->table->row_filter == nullptr ||
@@ -178,23 +180,29 @@ take_plain_message(ConnectorWorker *worker, const wire::Message &message, std::s
 	switch (message.kind)
 	{
 		case wire::MessageKind::begin:
+			check_place(message.kind, worker->in_source_transaction, false);
 			begin_source_transaction(worker, message.begin.xid, message.begin.final_lsn);
 			break;
 		case wire::MessageKind::commit:
+			check_place(message.kind, worker->in_source_transaction, true);
+			check_commit(worker->commit_lsn, message.commit.commit_lsn, message.commit.end_lsn);
 			end_source_transaction(worker, message.commit.end_lsn, message.commit.commit_time);
 			break;
 		case wire::MessageKind::relation:
+			check_place(message.kind, worker->in_source_transaction, true);
 			take_relation(worker, message, raw);
 			break;
 		case wire::MessageKind::insert:
 		case wire::MessageKind::update:
 		case wire::MessageKind::del:
+			check_place(message.kind, worker->in_source_transaction, true);
 			take_change(worker, message, raw);
 			/* a slice of a big transaction */
 			if (is_batch_full(worker))
 				flush_batch(worker);
 			break;
 		case wire::MessageKind::truncate:
+			check_place(message.kind, worker->in_source_transaction, true);
 			take_truncate(worker, message, raw);
 			break;
 		case wire::MessageKind::type:
@@ -202,12 +210,17 @@ take_plain_message(ConnectorWorker *worker, const wire::Message &message, std::s
 		case wire::MessageKind::message:
 			break;
 		case wire::MessageKind::stream_start:
+			check_place(message.kind, worker->in_source_transaction, false);
 			begin_piece(worker->streamed, message.stream_start);
 			break;
 		case wire::MessageKind::stream_abort:
+			check_place(message.kind, worker->in_source_transaction, false);
 			abort_streamed(worker->streamed, message.stream_abort);
 			break;
 		case wire::MessageKind::stream_commit:
+			check_place(message.kind, worker->in_source_transaction, false);
+			check_commit(message.stream_commit.commit_lsn, message.stream_commit.commit_lsn,
+						 message.stream_commit.end_lsn);
 			take_streamed_commit(worker, message.stream_commit);
 			break;
 		case wire::MessageKind::stream_stop:
