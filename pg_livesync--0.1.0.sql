@@ -34,6 +34,8 @@ CREATE TABLE livesync.connector (
 	listed_at		timestamptz,				-- when the published tables were first recorded by the worker
 	last_error		text,
 	hint			text,
+	ssh_tunnel		text,						-- user@host:port [host key]
+	ssh_known_hosts	text,						-- the host key as seen first; null: not yet
 	created_at		timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
@@ -147,8 +149,17 @@ CREATE TABLE livesync.cleanup (
 	slot_name		text NOT NULL,
 	publication		text,						-- null: not ours
 	origin			text NOT NULL,
+	ssh_tunnel		text,
+	ssh_known_hosts	text,
 	last_error		text,
 	created_at		timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- The one key pair of this database, for ssh_tunnel.
+CREATE TABLE livesync.ssh_key (
+	singleton		boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+	private_key		text NOT NULL,
+	public_key		text NOT NULL
 );
 
 CREATE TABLE livesync.table_stats (
@@ -208,15 +219,15 @@ ALTER TABLE livesync.connector ENABLE ALWAYS TRIGGER tell;
  */
 
 CREATE FUNCTION livesync.check_source(
-	source text, publications text[] = NULL, tables text[] = NULL,
+	source text, publications text[] = NULL, tables text[] = NULL, ssh_tunnel text = NULL,
 	OUT "check" text, OUT object text, OUT status text, OUT detail text, OUT hint text)
 RETURNS SETOF record LANGUAGE C VOLATILE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'livesync_check_source';
 COMMENT ON FUNCTION livesync.check_source IS
 'Look at everything that a connector to this source would need: a row for each thing, status ok, warning or error, and what to do about it. Nothing is changed.
-source, publications, tables: as for create_connector. A source that cannot be reached is a row, too.';
+source, publications, tables, ssh_tunnel: as for create_connector. A source that cannot be reached is a row, too.';
 
 CREATE FUNCTION livesync.source_tables(
-	source text,
+	source text, ssh_tunnel text = NULL,
 	OUT source_table text, OUT kind text, OUT bytes bigint, OUT estimated_rows bigint, OUT replica_identity text,
 	OUT key_columns text[], OUT publications text[], OUT suggested_time_column text, OUT problems text[])
 RETURNS SETOF record LANGUAGE C VOLATILE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'livesync_source_tables';
@@ -231,19 +242,27 @@ suggested_time_column: the NOT NULL time column to make a hypertable by: one of 
 CREATE FUNCTION livesync.create_connector(
 	name text, source text, publications text[] = NULL, tables text[] = NULL,
 	copy_data boolean = true, copy_workers integer = 4, create_tables boolean = true,
-	target_schema text = NULL, enabled boolean = true)
+	target_schema text = NULL, enabled boolean = true, ssh_tunnel text = NULL)
 RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_create_connector';
 COMMENT ON FUNCTION livesync.create_connector IS
 'Make a connector: copy tables of the source and keep them in sync.
 source: libpq connection string. publications: existing ones; NULL: an own one, livesync_<name>, of tables (schema.table or schema.*), or of every user table.
+ssh_tunnel: the SSH server in between, user@host:port, and behind a space its host key when that is known; see livesync.ssh_public_key().
 The source is checked at once unless enabled is false; all else is done by background workers after commit.';
 
 CREATE FUNCTION livesync.alter_connector(
-	name text, source text = NULL, publications text[] = NULL, copy_workers integer = NULL, owner text = NULL)
+	name text, source text = NULL, publications text[] = NULL, copy_workers integer = NULL, owner text = NULL,
+	ssh_tunnel text = NULL)
 RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_alter_connector';
 COMMENT ON FUNCTION livesync.alter_connector IS
 'Change a connector; NULL leaves a thing as it is. source: another address or password of the same source, the position is kept.
-publications: used as soon as the stream has passed this moment; tables come and go accordingly. copy_workers: how many processes may copy at once. owner: a role that you are a member of.';
+publications: used as soon as the stream has passed this moment; tables come and go accordingly. copy_workers: how many processes may copy at once. owner: a role that you are a member of.
+ssh_tunnel: another SSH server, or the same with a new host key; an empty text: none.';
+
+CREATE FUNCTION livesync.ssh_public_key()
+RETURNS text LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_ssh_public_key';
+COMMENT ON FUNCTION livesync.ssh_public_key IS
+'The public key of this database, a line for the file authorized_keys of an SSH server that shall be used as ssh_tunnel. The first call makes the key pair.';
 
 CREATE FUNCTION livesync.rename_connector(name text, new_name text)
 RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_rename_connector';
@@ -386,7 +405,8 @@ SELECT c.name,
 	END AS status,
 	livesync.hide_secrets(c.source) AS source,
 	c.publications, c.slot_name, c.copy_workers, c.enabled, c.created_at, c.last_error, c.hint,
-	pg_catalog.pg_get_userbyid(c.owner)::text AS owner
+	pg_catalog.pg_get_userbyid(c.owner)::text AS owner,
+	pg_catalog.split_part(c.ssh_tunnel, ' ', 1) AS ssh_tunnel
 FROM livesync.connector c
 LEFT JOIN livesync.connector_activity() a ON a.connector_id = c.id
 WHERE livesync.may_see(c.owner);

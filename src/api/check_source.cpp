@@ -10,6 +10,7 @@
  */
 #include "api/call.hpp"
 #include "api/check.hpp"
+#include "api/ssh_calls.hpp"
 #include "base/subtransaction.hpp"
 #include "source/inventory.hpp"
 #include "source/prerequisites.hpp"
@@ -30,6 +31,7 @@ struct Inquiry
 {
 	source::CheckList list;
 	char *conninfo;
+	source::SshAccess ssh;
 	int npublications;
 	char **publications;
 	int ntables;
@@ -70,10 +72,16 @@ connect(void *argument)
 {
 	Inquiry *it = (Inquiry *) argument;
 
-	it->connection = source::open_connection({it->conninfo, GetUserId()}, kApplicationName,
+	it->connection = source::open_connection({it->conninfo, GetUserId(), it->ssh}, kApplicationName,
 											 source::Purpose::control);
-	const char *host = PQhost(it->connection->raw);
+	const char *host = it->ssh.address ? it->ssh.address : PQhost(it->connection->raw);
 
+	if (it->ssh.address != nullptr)
+		source::add_check(
+			&it->list,
+			Check{"ssh tunnel", it->ssh.address, CheckStatus::ok,
+				  psprintf("its host key is: %s", source::accepted_host_key(it->connection)),
+				  "Compare it with the one that the SSH server has, before you trust it."});
 	source::add_check(&it->list,
 					  Check{"reachable", nullptr, CheckStatus::ok,
 							psprintf("host \"%s\", port %s, database \"%s\", user \"%s\"",
@@ -100,7 +108,7 @@ void
 try_stream(void *argument)
 {
 	Inquiry *it = (Inquiry *) argument;
-	source::Connection *stream = source::open_connection({it->conninfo, GetUserId()},
+	source::Connection *stream = source::open_connection({it->conninfo, GetUserId(), it->ssh},
 														 kApplicationName, source::Purpose::stream);
 
 	(void) source::identify_system(stream);
@@ -334,6 +342,7 @@ livesync_check_source(PG_FUNCTION_ARGS)
 	it.conninfo = text_argument(fcinfo, 0);
 	it.publications = text_array_argument(fcinfo, 1, "publications", &it.npublications);
 	it.tables = text_array_argument(fcinfo, 2, "tables", &it.ntables);
+	it.ssh = ssh_access(text_argument(fcinfo, 3));
 	if (it.conninfo == nullptr)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("the source's connection string must be given")));

@@ -8,6 +8,7 @@
 #include "source/result.hpp"
 #include "target/hypertable.hpp"
 #include "target/relation.hpp"
+#include "worker/source_address.hpp"
 
 using namespace base;
 
@@ -217,7 +218,7 @@ open_comparison(const state::Connector *connector, const state::SyncedTable *tab
 	Comparison it{};
 	Oid relid = find_target(table);
 
-	it.source.connection = source::open_connection({connector->source, connector->owner},
+	it.source.connection = source::open_connection(worker::address_of(connector),
 												   connector->slot_name, source::Purpose::control);
 	(void) source::query(it.source.connection, "SELECT set_config('TimeZone', 'UTC', false), "
 											   "set_config('bytea_output', 'hex', false), "

@@ -5,6 +5,7 @@
  * transaction has committed.  What can be checked at once is checked at once.
  */
 #include "api/call.hpp"
+#include "api/ssh_calls.hpp"
 #include "source/catalog.hpp"
 #include "source/prerequisites.hpp"
 #include "source/slot.hpp"
@@ -13,6 +14,7 @@
 #include "target/origin.hpp"
 #include "worker/listing.hpp"
 #include "worker/registry.hpp"
+#include "worker/source_address.hpp"
 
 using namespace base;
 
@@ -83,15 +85,17 @@ insert_connector(state::Connector *config)
 	(void) scope;
 	run_sql(
 		"INSERT INTO livesync.connector (name, source, publications, own_publication, "
-		"wanted_tables, copy_data, copy_workers, create_tables, target_schema, enabled, slot_name, owner) "
-		"VALUES ($1, $2, $3, $4, nullif($5, '{}'), $6, $7, $8, $9, $10, $11, $12) RETURNING id",
+		"wanted_tables, copy_data, copy_workers, create_tables, target_schema, enabled, slot_name, owner, "
+		"ssh_tunnel) VALUES ($1, $2, $3, $4, nullif($5, '{}'), $6, $7, $8, $9, $10, $11, $12, $13) "
+		"RETURNING id",
 		{text_value(config->name), text_value(config->source),
 		 text_array_value(config->npublications, config->publications),
 		 text_value(config->own_publication),
 		 text_array_value(config->nwanted_tables, config->wanted_tables),
 		 bool_value(config->copy_data), int_value(config->copy_workers),
 		 bool_value(config->create_tables), text_value(config->target_schema),
-		 bool_value(config->enabled), text_value(config->slot_name), oid_value(config->owner)});
+		 bool_value(config->enabled), text_value(config->slot_name), oid_value(config->owner),
+		 text_value(config->ssh_tunnel)});
 	int id = get_int(0, 1);
 
 	end_sql();
@@ -103,8 +107,9 @@ void
 look_at_source(state::Connector *config)
 {
 	source::Connection *control = source::open_connection(
-		{config->source, config->owner}, config->slot_name, source::Purpose::control);
+		worker::address_of(config), config->slot_name, source::Purpose::control);
 
+	worker::keep_host_key(config, control);
 	bool uses_own = config->own_publication != nullptr;
 
 	if (source::is_this_database(control))
@@ -141,7 +146,7 @@ XLogRecPtr
 look_at_publications(const state::Connector *config, int count, char **publications)
 {
 	source::Connection *control = source::open_connection(
-		{config->source, config->owner}, config->slot_name, source::Purpose::control);
+		worker::address_of(config), config->slot_name, source::Purpose::control);
 
 	source::check_prerequisites(control, count, publications, false);
 	XLogRecPtr position = source::wait_source_flushed(control);
@@ -150,12 +155,35 @@ look_at_publications(const state::Connector *config, int count, char **publicati
 	return position;
 }
 
+/* An empty text: none.  What was known of the host is forgotten: it may have a new key. */
+void
+set_tunnel(state::Connector *connector, char *address)
+{
+	source::SshAccess access = ssh_access(address && address[0] != '\0' ? address : nullptr);
+
+	connector->ssh_tunnel = const_cast<char *>(access.address);
+	connector->ssh_known_hosts = nullptr;
+	connector->ssh_private_key = const_cast<char *>(access.private_key);
+}
+
+/* Raises what is wrong with it. */
+void
+try_source(state::Connector *connector)
+{
+	source::Connection *control = source::open_connection(
+		worker::address_of(connector), connector->slot_name, source::Purpose::control);
+
+	worker::keep_host_key(connector, control);
+	source::close_connection(control);
+}
+
 void
 change_source(const state::Connector *connector)
 {
-	run_alone(
-		"UPDATE livesync.connector SET source = $2, owner = $3 WHERE id = $1",
-		{int_value(connector->id), text_value(connector->source), oid_value(connector->owner)});
+	run_alone("UPDATE livesync.connector SET source = $2, owner = $3, ssh_tunnel = $4, "
+			  "ssh_known_hosts = $5 WHERE id = $1",
+			  {int_value(connector->id), text_value(connector->source), oid_value(connector->owner),
+			   text_value(connector->ssh_tunnel), text_value(connector->ssh_known_hosts)});
 	/* who has it sees its history */
 	run_alone("UPDATE livesync.event SET owner = $2 WHERE connector = $1 AND owner <> $2",
 			  {text_value(connector->name), oid_value(connector->owner)});
@@ -203,7 +231,7 @@ drop_original(const state::Connector *connector, bool force)
 	if (!force && connector->slot_lsn != InvalidXLogRecPtr)
 		/* raises what is wrong when the source cannot be reached */
 		source::close_connection(source::open_connection(
-			{connector->source, connector->owner}, connector->slot_name, source::Purpose::control));
+			worker::address_of(connector), connector->slot_name, source::Purpose::control));
 	worker::hold_connector(connector->id);
 
 	state::Cleanup cleanup{};
@@ -214,6 +242,8 @@ drop_original(const state::Connector *connector, bool force)
 	cleanup.slot_name = connector->slot_name;
 	cleanup.publication = connector->own_publication;
 	cleanup.origin = state::origin_name(connector->id);
+	cleanup.ssh_tunnel = connector->ssh_tunnel;
+	cleanup.ssh_known_hosts = connector->ssh_known_hosts;
 	state::add_cleanup(cleanup);
 	state::record_event(connector->name, nullptr, "connector_dropped", nullptr);
 	run_alone("DELETE FROM livesync.connector WHERE id = $1", {int_value(connector->id)});
@@ -252,6 +282,7 @@ livesync_create_connector(PG_FUNCTION_ARGS)
 	config.target_schema = text_argument(fcinfo, 7);
 	config.enabled = PG_ARGISNULL(8) || PG_GETARG_BOOL(8);
 
+	set_tunnel(&config, text_argument(fcinfo, 9));
 	config.owner = GetUserId();
 
 	Role caller = become_extension();
@@ -301,20 +332,22 @@ livesync_alter_connector(PG_FUNCTION_ARGS)
 	int count;
 	char **publications = text_array_argument(fcinfo, 2, "publications", &count);
 	char *new_owner = text_argument(fcinfo, 4);
+	char *new_tunnel = text_argument(fcinfo, 5);
 	Oid owner = new_owner ? find_new_owner(new_owner) : connector->owner;
+
+	if (new_tunnel != nullptr)
+		set_tunnel(connector, new_tunnel);
 	Role caller = become_extension();
 
-	if (new_source != nullptr || new_owner != nullptr)
+	if (new_source != nullptr || new_owner != nullptr || new_tunnel != nullptr)
 	{
 		connector->source = new_source ? new_source : connector->source;
 		connector->owner = owner;
 		source::check_address({connector->source, owner});
 		change_source(connector);
 	}
-	if (new_source != nullptr)
-		/* raises what is wrong with it */
-		source::close_connection(source::open_connection({new_source, owner}, connector->slot_name,
-														 source::Purpose::control));
+	if (new_source != nullptr || new_tunnel != nullptr)
+		try_source(connector);
 	if (publications != nullptr)
 		run_alone(
 			"UPDATE livesync.connector SET next_publications = $2, next_lsn = $3 WHERE id = $1",

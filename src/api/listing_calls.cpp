@@ -15,6 +15,7 @@
 #include "state/listing.hpp"
 #include "target/relation.hpp"
 #include "worker/registry.hpp"
+#include "worker/source_address.hpp"
 
 using namespace base;
 
@@ -144,7 +145,7 @@ state::ListingState
 look_at_table(const state::Connector *connector, const char *text_form, const TableName &name)
 {
 	source::Connection *control = source::open_connection(
-		{connector->source, connector->owner}, connector->slot_name, source::Purpose::control);
+		worker::address_of(connector), connector->slot_name, source::Purpose::control);
 	state::ListingState next = state::ListingState::add;
 
 	source::check_wanted_tables(control, 1, &text_form);

@@ -13,6 +13,7 @@
 #include "source/result.hpp"
 #include "state/synced_table.hpp"
 #include "worker/registry.hpp"
+#include "worker/source_address.hpp"
 
 using namespace base;
 
@@ -178,7 +179,7 @@ livesync_sync_sequences(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	source::Connection *control = source::open_connection(
-		{connector->source, connector->owner}, connector->slot_name, source::Purpose::control);
+		worker::address_of(connector), connector->slot_name, source::Purpose::control);
 
 	for (int i = 0; i < count; i++)
 		api::sync_table((ReturnSetInfo *) fcinfo->resultinfo, control, tables[i]);

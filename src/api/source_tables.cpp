@@ -4,6 +4,7 @@
  * livesync.source_tables(): what could be synced from a source, and what stands in the way.
  */
 #include "api/call.hpp"
+#include "api/ssh_calls.hpp"
 #include "source/inventory.hpp"
 #include "worker/registry.hpp"
 
@@ -105,7 +106,8 @@ livesync_source_tables(PG_FUNCTION_ARGS)
 						errmsg("the source's connection string must be given")));
 	InitMaterializedSRF(fcinfo, 0);
 	source::Connection *control = source::open_connection(
-		{conninfo, GetUserId()}, "livesync_tables", source::Purpose::control);
+		{conninfo, GetUserId(), api::ssh_access(api::text_argument(fcinfo, 1))}, "livesync_tables",
+		source::Purpose::control);
 	source::SourceTables tables = source::read_inventory(control, 0, nullptr, 0, nullptr);
 
 	for (int i = 0; i < tables.count; i++)

@@ -6,6 +6,7 @@
 #include "api/call.hpp"
 #include "source/catalog.hpp"
 #include "worker/registry.hpp"
+#include "worker/source_address.hpp"
 
 using namespace base;
 
@@ -68,7 +69,7 @@ XLogRecPtr
 source_position(const state::Connector *connector)
 {
 	source::Connection *control = source::open_connection(
-		{connector->source, connector->owner}, connector->slot_name, source::Purpose::control);
+		worker::address_of(connector), connector->slot_name, source::Purpose::control);
 	XLogRecPtr position = source::wait_source_flushed(control);
 
 	source::close_connection(control);

@@ -17,6 +17,7 @@ int lock_timeout_ms = 10000;
 int retry_delay_ms = 1000;
 int max_connectors = 64;
 int max_events = 10000;
+char *ssh_program = nullptr;
 char *failpoints = nullptr;
 
 namespace
@@ -64,6 +65,9 @@ define()
 	define_integer("livesync.max_events", "Most events that a database keeps.",
 				   "The oldest are removed, about once a minute. 0 keeps all.", &max_events, 10000,
 				   0, 1000000000, PGC_SIGHUP, 0);
+	DefineCustomStringVariable("livesync.ssh_program", "OpenSSH's client, for tunnels.",
+							   "Without a path it is looked for in the usual places.", &ssh_program,
+							   "ssh", PGC_SIGHUP, GUC_SUPERUSER_ONLY, nullptr, nullptr, nullptr);
 	DefineCustomStringVariable(
 		"livesync.failpoints", "Places where workers stop or fail, for tests of the extension.",
 		"A comma-separated list of name[/schema.table]=wait|error|crash.", &failpoints, "",

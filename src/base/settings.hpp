@@ -20,6 +20,7 @@ extern int lock_timeout_ms;	 /* livesync.lock_timeout */
 extern int retry_delay_ms;	 /* livesync.retry_delay */
 extern int max_connectors;	 /* livesync.max_connectors */
 extern int max_events;		 /* livesync.max_events */
+extern char *ssh_program;	 /* livesync.ssh_program */
 extern char *failpoints;	 /* livesync.failpoints */
 
 void define();

@@ -16,6 +16,7 @@
 #include "source/address.hpp"
 #include "source/connection_failure.hpp"
 #include "source/credentials.hpp"
+#include "source/ssh_tunnel.hpp"
 #include "source/waiting.hpp"
 
 namespace source
@@ -47,11 +48,13 @@ close_raw(Connection *connection)
 	if (connection->wait_events != nullptr)
 		FreeWaitEventSet(connection->wait_events);
 	connection->wait_events = nullptr;
-	if (connection->raw == nullptr)
-		return;
-	PQfinish(connection->raw);
-	connection->raw = nullptr;
-	ReleaseExternalFD();
+	if (connection->raw != nullptr)
+	{
+		PQfinish(connection->raw);
+		connection->raw = nullptr;
+		ReleaseExternalFD();
+	}
+	close_tunnel(&connection->tunnel);
 }
 
 void
@@ -137,10 +140,13 @@ poll_until_connected(PGconn *raw, int timeout_s)
 }
 
 bool
-try_host(Connection *connection, const Parameters &parameters, ConnectFailure *failure)
+try_host(Connection *connection, Parameters parameters, const SshAccess &ssh,
+		 ConnectFailure *failure)
 {
 	int timeout_s = connect_timeout_of(parameters);
 
+	if (ssh.address != nullptr)
+		open_tunnel(&connection->tunnel, ssh, &parameters, timeout_s);
 	if (!AcquireExternalFD())
 		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 						errmsg("could not connect to the source"),
@@ -158,6 +164,8 @@ try_host(Connection *connection, const Parameters &parameters, ConnectFailure *f
 	if (in_time && PQstatus(connection->raw) == CONNECTION_OK)
 		return true;
 	note_failure(failure, connection->raw, in_time ? 0 : timeout_s);
+	if (connection->tunnel != nullptr)
+		note_tunnel(failure, tunnel_messages(connection->tunnel));
 	close_raw(connection);
 	return false;
 }
@@ -225,7 +233,7 @@ open_connection(const Address &address, const char *fallback_name, Purpose purpo
 	int hosts = count_hosts(parameters);
 
 	for (int host = 0; host < hosts && connection->raw == nullptr; host++)
-		(void) try_host(connection, select_host(parameters, host), &failure);
+		(void) try_host(connection, select_host(parameters, host), address.ssh, &failure);
 	end_waiting();
 	if (connection->raw == nullptr)
 		raise_connect_failure(failure);

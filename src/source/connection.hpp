@@ -39,6 +39,7 @@ struct Connection
 
 	/* Only for this room. */
 	WaitEventSet *wait_events; /* of wait_readable(), made at its first call */
+	struct Tunnel *tunnel;	   /* nullptr: none */
 
 	/* What libpq handed out last and still has to be given back to it. */
 	char *copy_data;   /* the last piece of COPY data */
@@ -53,11 +54,21 @@ struct Connection
 using WhileWaiting = void (*)(void *argument);
 void set_while_waiting(WhileWaiting function, void *argument);
 
+/* Through which SSH server, if any: see ssh_address.hpp. */
+struct SshAccess
+{
+	const char *address; /* nullptr: none */
+	const char
+		*known_hosts; /* the host key as seen first, a line of known_hosts; nullptr: not yet */
+	const char *private_key;
+};
+
 /* Where a source is, and which role of this server wants to go there: see credentials.hpp. */
 struct Address
 {
 	const char *source; /* a connection string */
 	Oid user;
+	SshAccess ssh = {};
 };
 
 /* Raise ERROR (without the string's content) unless it can be connected to, as far as this server knows. */
@@ -74,6 +85,9 @@ char *describe_connection_string(const char *conninfo);
  */
 Connection *open_connection(const Address &address, const char *fallback_name, Purpose purpose);
 void close_connection(Connection *connection);
+
+/* The host key of the SSH server in between, for SshAccess; nullptr: there is no such server. */
+char *accepted_host_key(const Connection *connection);
 
 /* Run one statement; ERROR unless it ends with the expected kind of result. */
 PGresult *query(Connection *connection, const char *sql); /* rows, text format */

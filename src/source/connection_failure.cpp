@@ -45,6 +45,9 @@ constexpr Hint kHints[] = {
 	{"SSL", "Check sslmode and the certificates named in the connection string."},
 	{"starting up", "The source is starting; it is tried again."},
 	{"shutting down", "The source is shutting down; it is tried again."},
+	{"administratively prohibited", "Let the SSH server forward to this host and port: see "
+									"AllowTcpForwarding and PermitOpen in its sshd_config."},
+	{"open failed", "Check host and port of the source as the SSH server sees them."},
 	{"does not exist", "Check the names of database and user in the connection string."},
 };
 
@@ -81,6 +84,13 @@ note_failure(ConnectFailure *failure, PGconn *raw, int timeout_s)
 	}
 	failure->needs_password = PQconnectionNeedsPassword(raw);
 	failure->text = failure->text == nullptr ? text : psprintf("%s\n%s", failure->text, text);
+}
+
+void
+note_tunnel(ConnectFailure *failure, const char *said)
+{
+	if (said[0] != '\0')
+		failure->text = psprintf("%s\nssh: %s", failure->text, said);
 }
 
 [[noreturn]] void

@@ -20,6 +20,8 @@ struct ConnectFailure
 };
 
 /* timeout_s: 0 unless it passed. */
+/* What ssh said of an attempt through a tunnel. */
+void note_tunnel(ConnectFailure *failure, const char *said);
 void note_failure(ConnectFailure *failure, PGconn *raw, int timeout_s);
 [[noreturn]] void raise_connect_failure(const ConnectFailure &failure);
 /* Under an SQLSTATE of its own, so that livesync.check_source() can tell it from all others. */

@@ -21,6 +21,9 @@ struct Cleanup
 	char *slot_name;
 	char *publication; /* nullptr: not ours */
 	char *origin;
+	char *ssh_tunnel; /* as in Connector */
+	char *ssh_known_hosts;
+	char *ssh_private_key;
 };
 
 void add_cleanup(const Cleanup &cleanup);

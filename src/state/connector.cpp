@@ -15,7 +15,9 @@ namespace
 #define CONNECTOR_COLUMNS                                                                          \
 	"SELECT id, name, source, publications, own_publication, wanted_tables, copy_data, "           \
 	"copy_workers, create_tables, target_schema, enabled, slot_name, slot_lsn, source_system, "    \
-	"source_timeline, listed_at, next_publications, next_lsn, owner FROM livesync.connector "
+	"source_timeline, listed_at, next_publications, next_lsn, owner, "                             \
+	"ssh_tunnel, ssh_known_hosts, (SELECT k.private_key FROM livesync.ssh_key k "                  \
+	"WHERE ssh_tunnel IS NOT NULL) FROM livesync.connector "
 
 Connector *
 read_row(const SqlScope &scope)
@@ -41,6 +43,9 @@ read_row(const SqlScope &scope)
 	it->next_publications = get_text_array(scope, 0, 17, &it->nnext_publications);
 	it->next_lsn = get_lsn(0, 18);
 	it->owner = get_oid(0, 19);
+	it->ssh_tunnel = get_text(scope, 0, 20);
+	it->ssh_known_hosts = get_text(scope, 0, 21);
+	it->ssh_private_key = get_text(scope, 0, 22);
 	return it;
 }
 
@@ -134,6 +139,13 @@ try_record_wanted_tables(const Connector *connector, int count, char **tables)
 					 "(SELECT id FROM livesync.connector WHERE id = $1 "
 					 "FOR NO KEY UPDATE SKIP LOCKED)",
 					 {int_value(connector->id), text_array_value(count, tables)}) == 1;
+}
+
+void
+record_ssh_host(int id, const char *known_hosts)
+{
+	run_alone("UPDATE livesync.connector SET ssh_known_hosts = $2 WHERE id = $1",
+			  {int_value(id), text_value(known_hosts)});
 }
 
 void

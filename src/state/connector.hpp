@@ -36,7 +36,10 @@ struct Connector
 	XLogRecPtr slot_lsn; /* 0: the slot is not recorded as created */
 	char *source_system; /* nullptr: not known yet */
 	uint32 source_timeline;
-	bool is_listed; /* the published tables have been recorded */
+	bool is_listed;		   /* the published tables have been recorded */
+	char *ssh_tunnel;	   /* address of the SSH server in between; nullptr: none */
+	char *ssh_known_hosts; /* its host key; nullptr: not seen yet */
+	char *ssh_private_key; /* of this database; nullptr: none, or not needed */
 };
 
 /* nullptr: there is none. */
@@ -61,6 +64,7 @@ bool uses_own_publication(const Connector *connector);
  * False: a call holds the row.
  */
 bool try_record_wanted_tables(const Connector *connector, int count, char **tables);
+void record_ssh_host(int id, const char *known_hosts);
 /* Use the next publications from now on. */
 void switch_publications(int id);
 void record_connector_error(int id, const char *error, const char *hint);

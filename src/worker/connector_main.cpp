@@ -14,6 +14,7 @@
 #include "state/event.hpp"
 #include "worker/process.hpp"
 #include "worker/registry.hpp"
+#include "worker/source_address.hpp"
 #include "worker/streamed.hpp"
 
 namespace worker
@@ -63,10 +64,18 @@ connect(ConnectorWorker *worker)
 {
 	MemoryContext old = MemoryContextSwitchTo(worker->connection_context);
 	const char *name = worker->config->slot_name;
-	source::Address address{worker->config->source, worker->config->owner};
 
-	worker->control = source::open_connection(address, name, source::Purpose::control);
-	worker->stream_connection = source::open_connection(address, name, source::Purpose::stream);
+	worker->control =
+		source::open_connection(address_of(worker->config), name, source::Purpose::control);
+	if (worker->config->ssh_tunnel != nullptr)
+	{
+		base::begin_transaction();
+		keep_host_key(worker->config, worker->control);
+		base::commit_transaction();
+		MemoryContextSwitchTo(worker->connection_context);
+	}
+	worker->stream_connection =
+		source::open_connection(address_of(worker->config), name, source::Purpose::stream);
 	ensure_source(worker);
 	MemoryContextSwitchTo(worker->connection_context);
 	open_stream(worker);
@@ -85,12 +94,25 @@ restart(ConnectorWorker *worker)
 	proc_exit(0);
 }
 
+/* All that says where connections go, and for whom. */
+char *
+describe_source(const ConnectorWorker *worker)
+{
+	const state::Connector *config = worker->config;
+	MemoryContext old = MemoryContextSwitchTo(worker->turn);
+	char *text = psprintf("%u %s %s %s", config->owner, config->source,
+						  config->ssh_tunnel ? config->ssh_tunnel : "",
+						  config->ssh_known_hosts ? config->ssh_known_hosts : "");
+
+	MemoryContextSwitchTo(old);
+	return text;
+}
+
 /* The connector's row was changed by a call. */
 void
 take_over_changes(ConnectorWorker *worker)
 {
-	char *source = MemoryContextStrdup(worker->turn, worker->config->source);
-	Oid owner = worker->config->owner;
+	char *source = describe_source(worker);
 	char *name = MemoryContextStrdup(worker->turn, worker->config->name);
 
 	if (!load_config(worker, worker->config->id))
@@ -100,7 +122,7 @@ take_over_changes(ConnectorWorker *worker)
 
 	bool is_renamed = strcmp(name, worker->config->name) != 0;
 
-	if (is_renamed || strcmp(source, worker->config->source) != 0 || owner != worker->config->owner)
+	if (is_renamed || strcmp(source, describe_source(worker)) != 0)
 	{
 		stop_copies(0);
 		if (is_renamed)

@@ -10,6 +10,7 @@
 #include "worker/failure.hpp"
 #include "worker/process.hpp"
 #include "worker/registry.hpp"
+#include "worker/source_address.hpp"
 
 namespace worker
 {
@@ -107,9 +108,8 @@ livesync_copy_main(Datum argument)
 		{
 			MemoryContextSwitchTo(copier.context);
 			target::set_writer(copier.config->owner);
-			copier.connection =
-				source::open_connection({copier.config->source, copier.config->owner},
-										copier.config->slot_name, source::Purpose::copy);
+			copier.connection = source::open_connection(
+				address_of(copier.config), copier.config->slot_name, source::Purpose::copy);
 			run(&copier);
 		}
 	}

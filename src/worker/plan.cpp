@@ -14,6 +14,7 @@
 #include "source/chunk_plan.hpp"
 #include "state/event.hpp"
 #include "worker/registry.hpp"
+#include "worker/source_address.hpp"
 
 namespace worker
 {
@@ -212,7 +213,7 @@ open_snapshot_holder(Copier *copier, const state::SyncedTable *table)
 	held->table_id = table->id;
 	held->generation = table->generation;
 	held->context = context;
-	held->connection = source::open_connection({copier->config->source, copier->config->owner},
+	held->connection = source::open_connection(address_of(copier->config),
 											   copier->config->slot_name, source::Purpose::copy);
 	held->next = copier->snapshots;
 	copier->snapshots = held;

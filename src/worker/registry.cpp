@@ -9,6 +9,7 @@
 
 #include "base/compat.hpp"
 #include "base/settings.hpp"
+#include "source/ssh_files.hpp"
 
 #include <csignal>
 
@@ -51,6 +52,8 @@ start_memory()
 
 	if (previous_startup_hook)
 		previous_startup_hook();
+	/* also after a crash, when nothing runs any more: keys must not lie about */
+	source::remove_all_ssh_folders();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	registry = (Registry *) ShmemInitStruct("livesync", registry_size(), &found);
 	if (!found)

@@ -13,6 +13,7 @@
 #include "target/origin.hpp"
 #include "worker/process.hpp"
 #include "worker/registry.hpp"
+#include "worker/source_address.hpp"
 
 namespace worker
 {
@@ -34,8 +35,8 @@ report_connectors()
 void
 sweep_one(const state::Cleanup *cleanup)
 {
-	source::Connection *control = source::open_connection(
-		{cleanup->source, cleanup->owner}, cleanup->slot_name, source::Purpose::control);
+	source::Connection *control =
+		source::open_connection(address_of(cleanup), cleanup->slot_name, source::Purpose::control);
 
 	source::drop_slot(control, cleanup->slot_name);
 	if (cleanup->publication != nullptr)

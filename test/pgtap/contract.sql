@@ -8,8 +8,8 @@ CREATE FUNCTION signature(wanted text) RETURNS text LANGUAGE sql AS $$
 $$;
 SELECT is(signature(name), expected, format('signature of %s()', name)) FROM (VALUES
 	('check_source', 'source text, publications text[] DEFAULT NULL::text[], tables text[] DEFAULT NULL::text[], '
-		'OUT "check" text, OUT object text, OUT status text, OUT detail text, OUT hint text → SETOF record'),
-	('source_tables', 'source text, OUT source_table text, OUT kind text, OUT bytes bigint, OUT estimated_rows bigint, '
+		'ssh_tunnel text DEFAULT NULL::text, OUT "check" text, OUT object text, OUT status text, OUT detail text, OUT hint text → SETOF record'),
+	('source_tables', 'source text, ssh_tunnel text DEFAULT NULL::text, OUT source_table text, OUT kind text, OUT bytes bigint, OUT estimated_rows bigint, '
 		'OUT replica_identity text, OUT key_columns text[], OUT publications text[], OUT suggested_time_column text, '
 		'OUT problems text[] → SETOF record'),
 	('sync_sequences', 'connector text, OUT sequence text, OUT value bigint → SETOF record'),
@@ -18,9 +18,10 @@ SELECT is(signature(name), expected, format('signature of %s()', name)) FROM (VA
 		'OUT lsn pg_lsn → SETOF record'),
 	('create_connector', 'name text, source text, publications text[] DEFAULT NULL::text[], tables text[] DEFAULT NULL::text[], '
 		'copy_data boolean DEFAULT true, copy_workers integer DEFAULT 4, create_tables boolean DEFAULT true, '
-		'target_schema text DEFAULT NULL::text, enabled boolean DEFAULT true → void'),
+		'target_schema text DEFAULT NULL::text, enabled boolean DEFAULT true, ssh_tunnel text DEFAULT NULL::text → void'),
 	('alter_connector', 'name text, source text DEFAULT NULL::text, publications text[] DEFAULT NULL::text[], copy_workers integer DEFAULT NULL::integer, '
-		'owner text DEFAULT NULL::text → void'),
+		'owner text DEFAULT NULL::text, ssh_tunnel text DEFAULT NULL::text → void'),
+	('ssh_public_key', ' → text'),
 	('pause_connector', 'name text → void'),
 	('resume_connector', 'name text → void'),
 	('drop_connector', 'name text, force boolean DEFAULT false → void'),
@@ -35,7 +36,7 @@ SELECT is(signature(name), expected, format('signature of %s()', name)) FROM (VA
 
 SELECT is((SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
 	WHERE attrelid = ('livesync.' || name)::regclass AND attnum > 0), expected, format('columns of the view %s', name)) FROM (VALUES
-	('connectors', 'name, status, source, publications, slot_name, copy_workers, enabled, created_at, last_error, hint, owner'),
+	('connectors', 'name, status, source, publications, slot_name, copy_workers, enabled, created_at, last_error, hint, owner, ssh_tunnel'),
 	('tables', 'connector, source_table, target_table, state, percent, rows_copied, rows_expected, bytes_copied, bytes_expected, '
 		'rows_per_second, eta, chunks_done, chunks_total, spooled_changes, waiting_for, last_error, hint, updated_at'),
 	('progress', 'connector, status, bar, percent, tables_streaming, tables_total, tables_failed, received_lsn, applied_lsn, '

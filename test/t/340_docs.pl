@@ -14,7 +14,7 @@ use Test::More;
 
 # --- reading a page --------------------------------------------------------------------------
 
-# The blocks of a page: line, where (target, source, or timescaledb), sql, and the output that is shown, if any.
+# The blocks of a page: line, where (target, source, timescaledb, ssh), sql, and the output that is shown, if any.
 sub blocks_of
 {
 	my ($page) = @_;
@@ -141,6 +141,7 @@ sub run_page
 		my $name = "$page:$block->{line}";
 	  SKIP:
 		{
+			skip("$name needs an SSH server (350_ssh_tunnel.pl has one)", 1) if $block->{where} eq 'ssh';
 			skip("$name needs TimescaleDB", 1) if $block->{where} eq 'timescaledb' && !$has_timescaledb;
 			my $where    = $block->{where} eq 'source' ? 'source' : 'target';
 			my $expected = $block->{expected} // [];
