@@ -26,6 +26,7 @@ CREATE TABLE livesync.connector (
 	copy_workers	integer NOT NULL CHECK (copy_workers > 0),
 	create_tables	boolean NOT NULL,
 	target_schema	text,
+	schema_changes	text NOT NULL DEFAULT 'follow' CHECK (schema_changes IN ('follow', 'stop')),
 	enabled			boolean NOT NULL,
 	slot_name		text NOT NULL,
 	slot_lsn		pg_lsn,						-- where the slot began; null: not created yet
@@ -57,6 +58,10 @@ CREATE TABLE livesync.synced_table (
 	fingerprint		text NOT NULL DEFAULT '',
 	columns			text[] NOT NULL DEFAULT '{}',	-- published columns
 	key_columns		text[] NOT NULL DEFAULT '{}',	-- columns that find a row
+	shape_columns	text[],						-- the source's columns that the target was made to fit; null: not known yet
+	shape_types		text[],						-- of each: type oid and modifier at the source
+	shape_lsn		pg_lsn,						-- what the stream described before this may be older than the shape
+	storage			text,						-- which files the source kept the rows in then: others were rewritten
 	row_filter		text,
 	replica_identity "char" NOT NULL DEFAULT 'd',
 	empty_at_start	boolean NOT NULL DEFAULT false,	-- unchanged TOAST values found here may be trusted
@@ -242,22 +247,24 @@ suggested_time_column: the NOT NULL time column to make a hypertable by: one of 
 CREATE FUNCTION livesync.create_connector(
 	name text, source text, publications text[] = NULL, tables text[] = NULL,
 	copy_data boolean = true, copy_workers integer = 4, create_tables boolean = true,
-	target_schema text = NULL, enabled boolean = true, ssh_tunnel text = NULL)
+	target_schema text = NULL, enabled boolean = true, ssh_tunnel text = NULL,
+	schema_changes text = 'follow')
 RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_create_connector';
 COMMENT ON FUNCTION livesync.create_connector IS
 'Make a connector: copy tables of the source and keep them in sync.
 source: libpq connection string. publications: existing ones; NULL: an own one, livesync_<name>, of tables (schema.table or schema.*), or of every user table.
 ssh_tunnel: the SSH server in between, user@host:port, and behind a space its host key when that is known; see livesync.ssh_public_key().
+schema_changes: follow (columns that are added or widened at the source are added or widened here) or stop (the table fails, and its hint says what to run).
 The source is checked at once unless enabled is false; all else is done by background workers after commit.';
 
 CREATE FUNCTION livesync.alter_connector(
 	name text, source text = NULL, publications text[] = NULL, copy_workers integer = NULL, owner text = NULL,
-	ssh_tunnel text = NULL)
+	ssh_tunnel text = NULL, schema_changes text = NULL)
 RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_alter_connector';
 COMMENT ON FUNCTION livesync.alter_connector IS
 'Change a connector; NULL leaves a thing as it is. source: another address or password of the same source, the position is kept.
 publications: used as soon as the stream has passed this moment; tables come and go accordingly. copy_workers: how many processes may copy at once. owner: a role that you are a member of.
-ssh_tunnel: another SSH server, or the same with a new host key; an empty text: none.';
+ssh_tunnel: another SSH server, or the same with a new host key; an empty text: none. schema_changes: follow or stop, from the next change on.';
 
 CREATE FUNCTION livesync.ssh_public_key()
 RETURNS text LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_ssh_public_key';

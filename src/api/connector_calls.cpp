@@ -39,6 +39,14 @@ make_slot_name(const char *connector)
 	return name;
 }
 
+void
+check_schema_changes(const char *policy)
+{
+	if (strcmp(policy, "follow") != 0 && strcmp(policy, "stop") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("schema_changes must be follow or stop")));
+}
+
 /* 'schema.table' or 'schema.*' */
 void
 check_table_names(int count, char **tables)
@@ -86,7 +94,7 @@ insert_connector(state::Connector *config)
 	run_sql(
 		"INSERT INTO livesync.connector (name, source, publications, own_publication, "
 		"wanted_tables, copy_data, copy_workers, create_tables, target_schema, enabled, slot_name, owner, "
-		"ssh_tunnel) VALUES ($1, $2, $3, $4, nullif($5, '{}'), $6, $7, $8, $9, $10, $11, $12, $13) "
+		"ssh_tunnel, schema_changes) VALUES ($1, $2, $3, $4, nullif($5, '{}'), $6, $7, $8, $9, $10, $11, $12, $13, $14) "
 		"RETURNING id",
 		{text_value(config->name), text_value(config->source),
 		 text_array_value(config->npublications, config->publications),
@@ -95,7 +103,7 @@ insert_connector(state::Connector *config)
 		 bool_value(config->copy_data), int_value(config->copy_workers),
 		 bool_value(config->create_tables), text_value(config->target_schema),
 		 bool_value(config->enabled), text_value(config->slot_name), oid_value(config->owner),
-		 text_value(config->ssh_tunnel)});
+		 text_value(config->ssh_tunnel), text_value(config->schema_changes)});
 	int id = get_int(0, 1);
 
 	end_sql();
@@ -281,6 +289,7 @@ livesync_create_connector(PG_FUNCTION_ARGS)
 	config.create_tables = PG_ARGISNULL(6) || PG_GETARG_BOOL(6);
 	config.target_schema = text_argument(fcinfo, 7);
 	config.enabled = PG_ARGISNULL(8) || PG_GETARG_BOOL(8);
+	config.schema_changes = PG_ARGISNULL(10) ? pstrdup("follow") : text_argument(fcinfo, 10);
 
 	set_tunnel(&config, text_argument(fcinfo, 9));
 	config.owner = GetUserId();
@@ -301,6 +310,7 @@ livesync_create_connector(PG_FUNCTION_ARGS)
 				 errmsg("publications and tables cannot be given together"),
 				 errhint("Give tables alone to let the connector make a publication of them.")));
 	check_table_names(config.nwanted_tables, config.wanted_tables);
+	check_schema_changes(config.schema_changes);
 	config.slot_name = make_slot_name(config.name);
 	if (config.publications == nullptr)
 	{
@@ -360,6 +370,12 @@ livesync_alter_connector(PG_FUNCTION_ARGS)
 							errmsg("copy_workers must be at least 1")));
 		run_alone("UPDATE livesync.connector SET copy_workers = $2 WHERE id = $1",
 				  {int_value(connector->id), int_value(PG_GETARG_INT32(3))});
+	}
+	if (!PG_ARGISNULL(6))
+	{
+		check_schema_changes(text_argument(fcinfo, 6));
+		run_alone("UPDATE livesync.connector SET schema_changes = $2 WHERE id = $1",
+				  {int_value(connector->id), text_value(text_argument(fcinfo, 6))});
 	}
 	state::record_event(connector->name, nullptr, "connector_altered", nullptr);
 	worker::look_at_transaction_end(connector->id);

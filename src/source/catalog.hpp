@@ -40,6 +40,7 @@ struct PublishedTable
 	int64
 		bytes;	/* heap size of all leaves, as last estimated by VACUUM or ANALYZE, else measured */
 	int64 rows; /* reltuples summed; 0 if unknown */
+	char *storage; /* which files hold its rows: see read_storage() */
 };
 
 struct PublishedTables
@@ -65,6 +66,7 @@ struct SourceColumn
 	char *name;
 	char *type; /* format_type(): schema-qualified unless pg_catalog (search_path is '') */
 	Oid type_oid;
+	int32 type_modifier;
 	bool type_is_builtin; /* type oid < 16384 */
 	bool type_is_reg;	  /* reg* type or array of it */
 	char *collation;	  /* quoted and qualified; NULL when the type's default */
@@ -84,6 +86,24 @@ struct SourceColumns
 };
 
 SourceColumns read_columns(Connection *control, Oid table);
+
+/*
+ * What ADD COLUMN gave to the rows that were there, as far as the catalogs still know: nothing is there after the rows
+ * were rewritten, which read_storage() tells.
+ */
+struct AddedValue
+{
+	bool is_known; /* false: not the same in all leaves */
+	char *text;	   /* NULL: no value */
+};
+
+AddedValue read_added_value(Connection *control, Oid table, const char *column);
+
+/* The files that hold the rows of a table, as one word: another one after they were rewritten. */
+char *read_storage(Connection *control, Oid table);
+
+/* A type by its oid, as format_type() has it; NULL: there is none now. */
+char *read_type_name(Connection *control, Oid type, int32 modifier);
 
 struct Leaf
 {

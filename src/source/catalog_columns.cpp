@@ -21,6 +21,7 @@ enum Field
 	kName,
 	kType,
 	kTypeOid,
+	kTypeModifier,
 	kIsReg,
 	kCollation,
 	kNotNull,
@@ -31,7 +32,7 @@ enum Field
 
 /* 1574 to 1576 and 1765: nextval, currval, setval; 2559: lastval. */
 constexpr char kColumnsSql[] = R"(
-SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid,
+SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid, a.atttypmod,
 	b.typnamespace = 'pg_catalog'::regnamespace AND b.typname LIKE 'reg%%' AS is_reg,
 	CASE WHEN a.attcollation <> 0 AND a.attcollation <> t.typcollation
 		THEN (SELECT quote_ident(n.nspname) || '.' || quote_ident(l.collname)
@@ -71,6 +72,7 @@ read_column(const PGresult *result, int row)
 	column.name = get_text(result, row, kName);
 	column.type = get_text(result, row, kType);
 	column.type_oid = get_oid(result, row, kTypeOid);
+	column.type_modifier = (int32) get_int64(result, row, kTypeModifier);
 	column.type_is_builtin = column.type_oid < FirstNormalObjectId;
 	column.type_is_reg = get_bool(result, row, kIsReg);
 	column.collation = get_text(result, row, kCollation);
@@ -87,7 +89,8 @@ SourceColumns
 read_columns(Connection *control, Oid table)
 {
 	SourceColumns columns = {};
-	PGresult *result = query(control, psprintf(kColumnsSql, table));
+	/* pg_get_expr() locks the table */
+	PGresult *result = query(control, limit_lock_wait(psprintf(kColumnsSql, table)));
 
 	columns.count = PQntuples(result);
 	columns.columns =

@@ -10,7 +10,7 @@
  * The fingerprint has two halves, "membership:columns".  Membership is the oids of the
  * publications and of the table's (or its ancestors' or schemas') entries in them, which are new
  * after a removal and addition, the flags, filters and explicit column lists.  Columns is the
- * names and numbers of the columns that are published now.  Leaves are in neither.
+ * names, numbers and types of the columns that are published now.  Leaves are in neither.
  *
  * Surprising: nothing here locks a table unless its size was never estimated by VACUUM or ANALYZE.
  * The statement runs every few seconds and must not queue behind an ALTER TABLE; so partition
@@ -45,6 +45,7 @@ enum Field
 	kBytes,
 	kRows,
 	kColumnsDiffer,
+	kStorage,
 };
 
 /* Before 15 there are no filters and no column lists. */
@@ -128,14 +129,15 @@ members AS (
 constexpr char kColumnsAndKeys[] = R"(
 columns AS (
 	SELECT c.relid, array_agg(c.attname::text ORDER BY c.attnum) AS names,
-		string_agg(c.attnum || ':' || quote_ident(c.attname), ',' ORDER BY c.attnum) AS description,
+		string_agg(concat_ws(':', c.attnum, quote_ident(c.attname), c.atttypid, c.atttypmod), ','
+			ORDER BY c.attnum) AS description,
 		NOT bool_and(c.everywhere) AS differ
 	FROM (
-		SELECT e.relid, a.attnum, a.attname, count(*) = t.pubs AS everywhere
+		SELECT e.relid, a.attnum, a.attname, a.atttypid, a.atttypmod, count(*) = t.pubs AS everywhere
 		FROM tables t JOIN entries e ON e.relid = t.relid
 		JOIN pg_attribute a ON a.attrelid = e.relid AND a.attnum > 0 AND NOT a.attisdropped
 			AND CASE WHEN e.attrs IS NULL THEN a.attgenerated = '' ELSE a.attnum = ANY (e.attrs) END
-		GROUP BY e.relid, a.attnum, a.attname, t.pubs) c
+		GROUP BY e.relid, a.attnum, a.attname, a.atttypid, a.atttypmod, t.pubs) c
 	GROUP BY c.relid
 ),
 keys AS (
@@ -183,7 +185,9 @@ leaves AS (
 			WHEN c.relpages > 0 OR c.oid IN (SELECT relation FROM locked)
 			THEN c.relpages * current_setting('block_size')::bigint
 			ELSE coalesce(pg_relation_size(c.oid), 0) END)::bigint AS bytes,
-		sum(CASE WHEN c.relkind = 'r' THEN greatest(c.reltuples, 0) ELSE 0 END)::bigint AS rows
+		sum(CASE WHEN c.relkind = 'r' THEN greatest(c.reltuples, 0) ELSE 0 END)::bigint AS rows,
+		md5(string_agg(c.oid || ':' || c.relfilenode, ',' ORDER BY c.oid)
+			FILTER (WHERE c.relkind = 'r')) AS storage
 	FROM tree t JOIN pg_class c ON c.oid = t.relid LEFT JOIN pg_am m ON m.oid = c.relam
 	GROUP BY t.root
 ))";
@@ -201,7 +205,8 @@ FROM (SELECT 1) one LEFT JOIN (
 		CASE WHEN u.uniform THEN t.insert_filter ELSE t.any_filter END AS row_filter,
 		c.names, CASE WHEN k.names <@ c.names THEN k.names ELSE '{}' END AS key,
 		u.uniform, t.truncate, coalesce(v.plain, true) AS plain, coalesce(v.can_select, false),
-		v.bytes, v.rows, coalesce(c.differ, false)
+		v.bytes, v.rows, coalesce(c.differ, false),
+		v.storage
 	FROM wanted w
 	JOIN tables t ON t.relid = w.oid
 	LEFT JOIN members m ON m.relid = w.oid
@@ -262,6 +267,7 @@ read_table(PGresult *result, int row)
 	table.can_select = get_bool(result, row, kCanSelect);
 	table.bytes = get_int64(result, row, kBytes);
 	table.rows = get_int64(result, row, kRows);
+	table.storage = get_text(result, row, kStorage);
 	if (get_bool(result, row, kColumnsDiffer))
 		ereport(
 			ERROR,

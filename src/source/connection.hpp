@@ -95,6 +95,12 @@ PGresult *query_params(Connection *connection, const char *sql, int count,
 					   const char *const *values);
 void execute(Connection *connection, const char *sql); /* a command */
 
+/*
+ * The statement, made to wait for locks of the source no longer than this process waits for locks here (lock_timeout);
+ * then it fails with 55P03.  Without parameters, outside of a transaction.
+ */
+char *limit_lock_wait(const char *sql);
+
 /* Run one statement; the result is returned whatever it is (never NULL). */
 PGresult *try_query(Connection *connection, const char *sql);
 PGresult *try_query_params(Connection *connection, const char *sql, int count,

@@ -192,6 +192,13 @@ execute(Connection *connection, const char *sql)
 	(void) expect(connection, run(connection, sql, 0, nullptr), PGRES_COMMAND_OK, sql);
 }
 
+char *
+limit_lock_wait(const char *sql)
+{
+	/* statements sent as one are one transaction */
+	return psprintf("SET LOCAL lock_timeout = %d; %s", LockTimeout, sql);
+}
+
 PGresult *
 try_query(Connection *connection, const char *sql)
 {

@@ -17,7 +17,7 @@ namespace
 	"copy_workers, create_tables, target_schema, enabled, slot_name, slot_lsn, source_system, "    \
 	"source_timeline, listed_at, next_publications, next_lsn, owner, "                             \
 	"ssh_tunnel, ssh_known_hosts, (SELECT k.private_key FROM livesync.ssh_key k "                  \
-	"WHERE ssh_tunnel IS NOT NULL) FROM livesync.connector "
+	"WHERE ssh_tunnel IS NOT NULL), schema_changes FROM livesync.connector "
 
 Connector *
 read_row(const SqlScope &scope)
@@ -46,6 +46,7 @@ read_row(const SqlScope &scope)
 	it->ssh_tunnel = get_text(scope, 0, 20);
 	it->ssh_known_hosts = get_text(scope, 0, 21);
 	it->ssh_private_key = get_text(scope, 0, 22);
+	it->schema_changes = get_text(scope, 0, 23);
 	return it;
 }
 

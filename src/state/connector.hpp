@@ -30,7 +30,8 @@ struct Connector
 	bool copy_data;
 	int copy_workers;
 	bool create_tables;
-	char *target_schema; /* nullptr: as at the source */
+	char *target_schema;  /* nullptr: as at the source */
+	char *schema_changes; /* follow or stop */
 	bool enabled;
 	char *slot_name;
 	XLogRecPtr slot_lsn; /* 0: the slot is not recorded as created */

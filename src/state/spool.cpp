@@ -124,6 +124,22 @@ delete_entry(int64 table_id, int generation, int64 segment, int entry)
 }
 
 void
+cut_segment(int64 table_id, int generation, int64 number, std::string_view rest)
+{
+	std::string_view left = rest;
+	SpoolEntry entry;
+	int changes = 0;
+
+	while (next_entry(&left, &entry))
+		changes += entry.message.starts_with('R') ? 0 : 1;
+	delete_segments(table_id, generation, number - 1);
+	run_alone("UPDATE livesync.spool SET changes = $4, body = $5 WHERE table_id = $1 "
+			  "AND generation = $2 AND segment = $3",
+			  {bigint_value(table_id), int_value(generation), bigint_value(number),
+			   int_value(changes), bytes_value(rest.data(), rest.size())});
+}
+
+void
 delete_segments(int64 table_id, int generation, int64 up_to)
 {
 	run_alone("DELETE FROM livesync.spool WHERE table_id = $1 AND generation = $2 "

@@ -46,6 +46,8 @@ int64 count_spooled(int64 table_id, int generation);
 SpoolSegment *read_segment(int64 table_id, int generation, int64 after);
 /* Take one entry, counted from 0, out of a segment. */
 void delete_entry(int64 table_id, int generation, int64 segment, int entry);
+/* What is left of a segment; the segments before it are gone. */
+void cut_segment(int64 table_id, int generation, int64 number, std::string_view rest);
 void delete_segments(int64 table_id, int generation, int64 up_to);
 
 } // namespace state

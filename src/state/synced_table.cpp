@@ -21,7 +21,7 @@ namespace
 	"end_lsn, bytes_expected, chunks_total, binary_types::text[], "                                \
 	"coalesce(paused_from, failed_from, state), "                                                  \
 	"(SELECT w.wanted FROM livesync.wish w WHERE w.table_id = synced_table.id), last_error, "      \
-	"parked_lsn, hypertable_column, chunk_interval::text FROM livesync.synced_table "
+	"parked_lsn, hypertable_column, chunk_interval::text, storage FROM livesync.synced_table "
 
 struct StateWord
 {
@@ -148,6 +148,7 @@ read_row(const SqlScope &scope, uint64 row)
 	it->parked_lsn = get_lsn(row, 30);
 	it->hypertable_column = get_text(scope, row, 31);
 	it->chunk_interval = get_text(scope, row, 32);
+	it->storage = get_text(scope, row, 33);
 	return it;
 }
 
@@ -216,6 +217,7 @@ copy_table(const SyncedTable *table)
 	it->last_error = copy_text(table->last_error);
 	it->hypertable_column = copy_text(table->hypertable_column);
 	it->chunk_interval = copy_text(table->chunk_interval);
+	it->storage = copy_text(table->storage);
 	return it;
 }
 
@@ -341,7 +343,8 @@ release_table(int64 id)
 void
 record_publication(int64 id, const Publication &publication, bool restart)
 {
-	run_alone("UPDATE livesync.synced_table SET source_oid = $2, fingerprint = $3, columns = $4, "
+	run_alone("UPDATE livesync.synced_table SET shape_columns = CASE source_oid WHEN $2 THEN "
+			  "shape_columns END, source_oid = $2, fingerprint = $3, columns = $4, "
 			  "key_columns = $5, row_filter = $6, replica_identity = $7, mode = $8, "
 			  "bytes_expected = $9, rows_expected = $10 WHERE id = $1",
 			  {bigint_value(id), oid_value(publication.oid), text_value(publication.fingerprint),

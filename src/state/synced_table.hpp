@@ -84,11 +84,12 @@ struct SyncedTable
 	char *snapshot;
 	XLogRecPtr admit_lsn;
 	XLogRecPtr end_lsn;
+	XLogRecPtr parked_lsn; /* of one that streamed before */
+	char *storage;
 	int64 bytes_expected;
 	int chunks_total;
 	Wish wish;
-	char *last_error; /* the last failure, until it is known to be mended */
-	XLogRecPtr parked_lsn;
+	char *last_error;		 /* the last failure, until it is known to be mended */
 	char *hypertable_column; /* a target that we create becomes a hypertable by it; nullptr: not */
 	char *chunk_interval;	 /* of that hypertable, as text; nullptr: the default */
 };

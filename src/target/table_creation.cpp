@@ -9,8 +9,6 @@
 
 namespace target
 {
-namespace
-{
 
 void
 append_column(StringInfo sql, const NewColumn &column)
@@ -26,8 +24,6 @@ append_column(StringInfo sql, const NewColumn &column)
 	else if (column.default_value != nullptr)
 		appendStringInfo(sql, " DEFAULT %s", column.default_value);
 }
-
-} // namespace
 
 void
 create_table(const NewTable &table)

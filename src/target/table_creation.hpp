@@ -31,6 +31,9 @@ struct NewTable
 	const char *const *keys;
 };
 
+/* name type [COLLATE] [NOT NULL] [identity or DEFAULT] */
+void append_column(StringInfo sql, const NewColumn &column);
+
 void create_table(const NewTable &table);
 
 } // namespace target

@@ -18,6 +18,7 @@
 #include "base/transaction.hpp"
 #include "state/spool.hpp"
 #include "target/origin.hpp"
+#include "worker/follow.hpp"
 #include "worker/registry.hpp"
 
 namespace worker
@@ -138,9 +139,24 @@ show_positions(const ConnectorWorker *worker)
 
 struct OpenTarget
 {
+	ConnectorWorker *worker;
 	Route *route;
 	const StreamRelation *relation;
+	uint32 xid; /* of the first change it is opened for */
+	wire::Lsn lsn;
+	FollowResult followed;
 };
+
+void
+follow_relation(void *argument)
+{
+	OpenTarget *it = (OpenTarget *) argument;
+	FollowContext context{it->worker->config->name, it->worker->control, it->route->table};
+
+	it->followed = follow_stream(context, it->relation, it->xid, it->lsn);
+	if (it->followed == FollowResult::done)
+		it->route->followed_version = it->relation->version;
+}
 
 void
 open_target_of(void *argument)
@@ -155,7 +171,12 @@ open_target_of(void *argument)
 target::TargetRelation *
 ensure_target(ConnectorWorker *worker, Route *route)
 {
-	OpenTarget it{route, find_relation(worker->routes, route->relid)};
+	OpenTarget it{worker,
+				  route,
+				  find_relation(worker->routes, route->relid),
+				  route->first != nullptr ? route->first->xid : worker->xid,
+				  route->first != nullptr ? route->first->lsn : worker->commit_lsn,
+				  FollowResult::done};
 	const StreamRelation *relation = it.relation;
 
 	begin_local(worker);
@@ -169,11 +190,23 @@ ensure_target(ConnectorWorker *worker, Route *route)
 
 	worker->open_targets += route->target == nullptr;
 	int limit = base::begin_lock_limit(base::settings::lock_timeout_ms);
-	ErrorData *error = base::run_in_subtransaction(open_target_of, &it);
+	ErrorData *error = nullptr;
 
+	if (route->followed_version != relation->version)
+	{
+		error = base::run_in_subtransaction(follow_relation, &it);
+		/* what came before has to be committed, then it stops: replaying the spool can do that */
+		if ((error != nullptr && !base::is_lock_timeout(error)) ||
+			it.followed == FollowResult::again_later)
+			begin_table_catch_up(worker, route, worker->commit_lsn);
+	}
+	if (error == nullptr && it.followed == FollowResult::done)
+		error = base::run_in_subtransaction(open_target_of, &it);
 	base::end_lock_limit(limit);
 	if (error != nullptr)
 		set_table_apart(worker, route, error, worker->commit_lsn);
+	if (it.followed == FollowResult::copy_again)
+		begin_table_anew(worker, route);
 	return route->target;
 }
 

@@ -149,5 +149,9 @@ void schedule_copies(ConnectorWorker *worker);
 /* The table failed, or a lock keeps us out of it: its changes go to its spool from there on. */
 [[noreturn]] void set_table_apart(ConnectorWorker *worker, Route *route, const ErrorData *error,
 								  wire::Lsn lsn);
+/* Its changes go to its spool and are applied from there. */
+[[noreturn]] void begin_table_catch_up(ConnectorWorker *worker, const Route *route, wire::Lsn lsn);
+/* Its changes are of no use any more: it is copied again. */
+[[noreturn]] void begin_table_anew(ConnectorWorker *worker, const Route *route);
 
 } // namespace worker

@@ -14,7 +14,7 @@
 #include "source/snapshot.hpp"
 #include "state/aside.hpp"
 #include "state/spool.hpp"
-#include "worker/routes.hpp"
+#include "worker/follow.hpp"
 
 namespace worker
 {
@@ -147,7 +147,40 @@ struct DrainRun
 	SpoolPlace place; /* of the entry being taken */
 	int changes;
 	size_t bytes;
+	std::string_view rest; /* of the segment, from the entry at which it stopped */
 };
+
+DrainResult
+drain_result(FollowResult followed)
+{
+	switch (followed)
+	{
+		case FollowResult::done:
+			break;
+		case FollowResult::again_later:
+			return DrainResult::again_later;
+		case FollowResult::copy_again:
+			return DrainResult::copy_again;
+	}
+	return DrainResult::empty;
+}
+
+/* The target, in the form that the changes have. */
+DrainResult
+open_drain_target(DrainRun *run, const StreamRelation *relation, uint32 xid, wire::Lsn lsn,
+				  target::TargetRelation **target)
+{
+	FollowContext context{run->drain->connector, run->drain->control, run->drain->table};
+	FollowResult followed = run->route.followed_version == relation->version
+								? FollowResult::done
+								: follow_stream(context, relation, xid, lsn);
+
+	if (followed != FollowResult::done)
+		return drain_result(followed);
+	run->route.followed_version = relation->version;
+	*target = open_route_target(&run->route, relation);
+	return DrainResult::empty;
+}
 
 DrainResult
 replay_list(Drain *drain, target::TargetRelation *target, const StreamRelation *relation,
@@ -205,8 +238,11 @@ replay_run(DrainRun *run)
 	if (relation == nullptr)
 		elog(ERROR, "spool segment has changes without their relation");
 
-	target::TargetRelation *target = open_route_target(&run->route, relation);
+	target::TargetRelation *target;
+	DrainResult opened = open_drain_target(run, relation, first->xid, first->lsn, &target);
 
+	if (opened != DrainResult::empty)
+		return opened;
 	run->first = run->last = nullptr;
 	run->changes = 0;
 	drain->stats.batches++;
@@ -262,15 +298,18 @@ is_known_relation(const DrainRun *run, const wire::Message &message, std::string
 }
 
 DrainResult
-truncate_target(DrainRun *run, bool restart_identity)
+truncate_target(DrainRun *run, const state::SpoolEntry &entry, bool restart_identity)
 {
 	const StreamRelation *relation = find_relation(run->relations, run->route.relid);
 	DrainResult result = replay_run(run);
 
 	if (result != DrainResult::empty)
 		return result;
-	target::TargetRelation *target = open_route_target(&run->route, relation);
+	target::TargetRelation *target;
 
+	result = open_drain_target(run, relation, entry.xid, entry.lsn, &target);
+	if (result != DrainResult::empty)
+		return result;
 	/* it stays where an error leaves it */
 	run->drain->failing = run->place;
 	target::truncate_tables(&target, 1, restart_identity);
@@ -278,6 +317,47 @@ truncate_target(DrainRun *run, bool restart_identity)
 	state::forget_all_aside(run->drain->table->id, run->drain->table->generation);
 	run->drain->stats.truncates++;
 	return DrainResult::empty;
+}
+
+struct FollowStep
+{
+	DrainRun *run;
+	const state::SpoolEntry *entry;
+	FollowResult result;
+};
+
+void
+follow_step(void *argument)
+{
+	FollowStep *step = (FollowStep *) argument;
+	DrainRun *run = step->run;
+	FollowContext context{run->drain->connector, run->drain->control, run->drain->table};
+	const StreamRelation *relation = find_relation(run->relations, run->route.relid);
+
+	step->result = follow_stream(context, relation, step->entry->xid, step->entry->lsn);
+	if (step->result == FollowResult::done)
+		run->route.followed_version = relation->version;
+}
+
+/*
+ * When the target must be mended by hand, all that came before must be there already: it is of the former form and fits the
+ * target only as long as nobody mended it.
+ */
+DrainResult
+follow_relation(DrainRun *run, const state::SpoolEntry &entry)
+{
+	FollowStep step{run, &entry, FollowResult::done};
+	ErrorData *error = base::run_in_subtransaction(follow_step, &step);
+
+	if (error != nullptr && base::is_lock_timeout(error))
+		ReThrowError(error);
+	if (error != nullptr)
+	{
+		run->drain->failure.error = error;
+		run->drain->failure.lsn = entry.lsn;
+		return DrainResult::stopped;
+	}
+	return drain_result(step.result);
 }
 
 DrainResult
@@ -296,11 +376,14 @@ take_entry(DrainRun *run, const state::SpoolEntry &entry)
 			return DrainResult::empty;
 		result = replay_run(run);
 		remember_relation(run->relations, message.relation, entry.message);
+		if (result == DrainResult::empty && !is_in_copy(run->drain, entry.xid) &&
+			message.relation.relid == run->route.relid)
+			result = follow_relation(run, entry);
 	}
 	else if (is_in_copy(run->drain, entry.xid))
 		return DrainResult::empty;
 	else if (message.kind == wire::MessageKind::truncate)
-		result = truncate_target(run, message.truncate.restart_identity);
+		result = truncate_target(run, entry, message.truncate.restart_identity);
 	else
 		add_to_run(run, message, entry);
 	return result;
@@ -315,9 +398,13 @@ take_segment(DrainRun *run, const state::SpoolSegment *segment)
 
 	run->bytes += rest.size();
 	run->place.segment = segment->number;
-	for (run->place.entry = 0; result == DrainResult::empty && state::next_entry(&rest, &entry);
-		 run->place.entry++)
+	for (run->place.entry = 0; result == DrainResult::empty; run->place.entry++)
+	{
+		run->rest = rest;
+		if (!state::next_entry(&rest, &entry))
+			break;
 		result = take_entry(run, entry);
+	}
 	return result;
 }
 
@@ -352,6 +439,8 @@ take_segments(DrainRun *run, int64 *done)
 	}
 	if (result == DrainResult::empty)
 		result = replay_run(run);
+	if (result == DrainResult::stopped)
+		state::cut_segment(table->id, table->generation, taken, run->rest);
 	*done = taken;
 	return result == DrainResult::empty && is_bounded ? DrainResult::more : result;
 }
@@ -411,6 +500,11 @@ drain_spool(Drain *drain)
 		settle_refetches(drain);
 		state::add_stats(table->id, drain->stats);
 		state::delete_segments(table->id, table->generation, done);
+	}
+	if (result == DrainResult::stopped)
+	{
+		settle_refetches(drain);
+		state::add_stats(table->id, drain->stats);
 	}
 	return result;
 }

@@ -25,7 +25,9 @@ enum class DrainResult
 	empty,		 /* nothing is left */
 	more,		 /* the bound was reached */
 	again_later, /* a change waits for the source: roll back, try again */
-	failed,		 /* *failure says why: roll back, mark the table */
+	stopped, /* the target cannot take the form of what follows; all before it is done: commit, *failure says why */
+	copy_again, /* the source rewrote its rows: roll back, copy_again() */
+	failed,		/* *failure says why: roll back, mark the table */
 };
 
 /* A change in a spool; segment 0: none. */
@@ -40,6 +42,7 @@ struct SpoolPlace
 struct Drain
 {
 	const state::SyncedTable *table;
+	const char *connector;
 	source::Connection *control;
 	int most_segments; /* 0: all */
 	target::ApplyFailure failure;

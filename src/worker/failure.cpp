@@ -14,6 +14,7 @@
 #include "base/transaction.hpp"
 #include "state/event.hpp"
 #include "target/origin.hpp"
+#include "worker/follow.hpp"
 #include "worker/registry.hpp"
 
 namespace worker
@@ -82,6 +83,36 @@ set_table_apart(ConnectorWorker *worker, Route *route, const ErrorData *error, w
 		park_table(connector, table_id, table, lsn);
 	else
 		mark_table_failed(connector, table_id, table, copy, lsn);
+	base::commit_transaction();
+	set_ending(Ending::again);
+	proc_exit(0);
+}
+
+void
+begin_table_catch_up(ConnectorWorker *, const Route *route, wire::Lsn lsn)
+{
+	int64 table_id = route->table->id;
+
+	AbortCurrentTransaction();
+	target::forget_commit_position();
+	base::begin_transaction();
+	(void) state::load_table(table_id, state::RowLock::update);
+	state::finish_load(table_id, lsn);
+	base::commit_transaction();
+	set_ending(Ending::again);
+	proc_exit(0);
+}
+
+void
+begin_table_anew(ConnectorWorker *worker, const Route *route)
+{
+	char *connector = MemoryContextStrdup(TopMemoryContext, worker->config->name);
+	int64 table_id = route->table->id;
+
+	AbortCurrentTransaction();
+	target::forget_commit_position();
+	base::begin_transaction();
+	copy_again(connector, table_id);
 	base::commit_transaction();
 	set_ending(Ending::again);
 	proc_exit(0);

@@ -13,6 +13,7 @@
 #include "target/relation.hpp"
 #include "worker/drain.hpp"
 #include "worker/failure.hpp"
+#include "worker/follow.hpp"
 #include "worker/registry.hpp"
 
 namespace worker
@@ -118,6 +119,7 @@ drain_locked(const Copier *copier, state::SyncedTable *table)
 	DrainJob job{};
 
 	job.drain.table = table;
+	job.drain.connector = copier->config->name;
 	job.drain.control = copier->connection;
 	job.drain.most_segments = kSegmentsATime;
 	int limit = base::begin_lock_limit(kDrainLockMs);
@@ -138,6 +140,20 @@ drain_locked(const Copier *copier, state::SyncedTable *table)
 		mark_table_failed(copier->config->name, table->id, state::source_table_name(table), error,
 						  job.drain.failure.lsn);
 		wake_connector();
+		return true;
+	}
+	if (job.result == DrainResult::stopped)
+	{
+		mark_table_failed(copier->config->name, table->id, state::source_table_name(table),
+						  job.drain.failure.error, job.drain.failure.lsn);
+		state::move_end_lsn(table->id, job.drain.refetched);
+		return true;
+	}
+	if (job.result == DrainResult::copy_again)
+	{
+		AbortCurrentTransaction();
+		base::begin_transaction();
+		copy_again(copier->config->name, table->id);
 		return true;
 	}
 	if (job.result == DrainResult::again_later)

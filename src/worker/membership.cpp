@@ -19,6 +19,7 @@
 #include "base/transaction.hpp"
 #include "source/slot.hpp"
 #include "state/event.hpp"
+#include "state/shape.hpp"
 #include "worker/listing.hpp"
 #include "worker/registry.hpp"
 #include "worker/slot_health.hpp"
@@ -168,6 +169,17 @@ give_up_listing(ConnectorWorker *worker, const state::Listing *listing)
 							"The source does not publish it under its own name.");
 }
 
+/* Rows that are written anew while the columns stay (VACUUM FULL, CLUSTER) are the same rows. */
+void
+note_storage(const state::SyncedTable *table, const source::PublishedTable &published)
+{
+	/* nobody else holds the row of a table that streams: a loader would keep us waiting */
+	if (table->state == state::TableState::streaming && table->storage != nullptr &&
+		published.storage != nullptr && strcmp(table->storage, published.storage) != 0)
+		state::record_storage(table->id, published.columns_count, published.columns,
+							  published.storage);
+}
+
 void
 reconcile(ConnectorWorker *worker, const source::PublishedTables &published)
 {
@@ -186,6 +198,7 @@ reconcile(ConnectorWorker *worker, const source::PublishedTables &published)
 			continue;
 		is_recorded[match - published.tables] = true;
 		compare_recorded(worker, table, *match);
+		note_storage(table, *match);
 	}
 	for (int i = 0; i < published.count; i++)
 		if (!is_recorded[i])

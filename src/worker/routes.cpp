@@ -77,6 +77,7 @@ take_over(Routes *routes, const state::SyncedTable *table)
 	else if (route->table->generation != table->generation)
 	{
 		route->last_segment = -1;
+		route->followed_version = 0;
 		close_route_target(route);
 	}
 	MemoryContextReset(route->table_context);
@@ -198,12 +199,16 @@ remember_relation(Routes *routes, const wire::RelationMessage &message, std::str
 	it->ncolumns = message.column_count;
 	it->columns = (char **) palloc(sizeof(char *) * (it->ncolumns + 1));
 	it->is_key = (bool *) palloc(sizeof(bool) * (it->ncolumns + 1));
+	it->types = (Oid *) palloc(sizeof(Oid) * (it->ncolumns + 1));
+	it->modifiers = (int32 *) palloc(sizeof(int32) * (it->ncolumns + 1));
 	for (int i = 0; i < it->ncolumns; i++)
 	{
 		wire::RelationColumn column = cursor.next();
 
 		it->columns[i] = copy_name(column.name);
 		it->is_key[i] = column.is_key;
+		it->types[i] = column.type_oid;
+		it->modifiers[i] = column.type_modifier;
 	}
 	MemoryContextSwitchTo(old);
 }

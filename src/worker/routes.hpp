@@ -30,6 +30,8 @@ struct StreamRelation
 	int ncolumns;
 	char **columns;
 	bool *is_key;
+	Oid *types;
+	int32 *modifiers;
 	uint64 version; /* counts the descriptions */
 	MemoryContext context;
 };
@@ -42,6 +44,7 @@ struct Route
 	char *name;		/* "schema.table" at the source */
 	bool is_listed; /* seen in the table list being loaded */
 
+	uint64 followed_version; /* of the stream's description that the target's columns follow */
 	target::TargetRelation *target;
 	uint64 target_version; /* of the stream's description it was opened for */
 	uint64 target_changes; /* definition_changes() then */

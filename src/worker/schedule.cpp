@@ -20,6 +20,7 @@
 #include "state/ledger.hpp"
 #include "state/spool.hpp"
 #include "worker/drain.hpp"
+#include "worker/follow.hpp"
 #include "worker/process.hpp"
 #include "worker/registry.hpp"
 #include "worker/table_setup.hpp"
@@ -123,6 +124,7 @@ flip_locked(ConnectorWorker *worker, state::SyncedTable *table, bool *is_blocked
 	TableStep step{worker, table, false, {}, {}};
 
 	step.drain.table = table;
+	step.drain.connector = worker->config->name;
 	step.drain.control = worker->control;
 	int limit = base::begin_lock_limit(kFlipLockMs);
 	ErrorData *error = base::run_in_subtransaction(flip_step, &step);
@@ -145,6 +147,20 @@ flip_locked(ConnectorWorker *worker, state::SyncedTable *table, bool *is_blocked
 			base::begin_transaction();
 		}
 		mark_failed(worker, table, error, step.drain.failure.lsn);
+		return true;
+	}
+	if (step.result == DrainResult::stopped)
+	{
+		mark_failed(worker, table, step.drain.failure.error, step.drain.failure.lsn);
+		state::move_end_lsn(table->id, step.drain.refetched);
+		return true;
+	}
+	if (step.result == DrainResult::copy_again)
+	{
+		AbortCurrentTransaction();
+		base::begin_transaction();
+		copy_again(worker->config->name, table->id);
+		worker->tables_changed = true;
 		return true;
 	}
 	if (step.drain.refetched > worker->applied && step.result == DrainResult::empty)

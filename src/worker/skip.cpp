@@ -80,6 +80,7 @@ skip_locked(const Copier *copier, const state::SyncedTable *table)
 	FindJob job{};
 
 	job.drain.table = table;
+	job.drain.connector = copier->config->name;
 	job.drain.control = copier->connection;
 	job.drain.finds_failing = true;
 	int limit = base::begin_lock_limit(kFindLockMs);
@@ -87,7 +88,9 @@ skip_locked(const Copier *copier, const state::SyncedTable *table)
 
 	base::end_lock_limit(limit);
 	if (job.is_over)
-		error = job.result == DrainResult::failed ? job.drain.failure.error : nullptr;
+		error = job.result == DrainResult::failed || job.result == DrainResult::stopped
+					? job.drain.failure.error
+					: nullptr;
 	if (error != nullptr && base::is_lock_timeout(error))
 	{
 		set_table_wait(table->id, "a lock on the target table");

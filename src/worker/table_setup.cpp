@@ -6,10 +6,11 @@
 #include "worker/table_setup.hpp"
 
 #include "state/event.hpp"
+#include "state/shape.hpp"
 #include "target/apply.hpp"
 #include "target/hypertable.hpp"
 #include "target/table_creation.hpp"
-#include "worker/routes.hpp"
+#include "worker/follow.hpp"
 
 namespace worker
 {
@@ -211,6 +212,10 @@ begin_copy(const state::Connector *config, const state::SyncedTable *table,
 	check_is_hypertable(table);
 	if (config->create_tables && !target::table_exists(table->target_schema, table->target_name))
 		create_target(config, table, control);
+	/* columns are changed more easily without rows, and these have to go anyway */
+	if (table->copy_data && table->generation > 0 && table->empty_at_start)
+		target::empty_table(table->target_schema, table->target_name);
+	follow_catalog(FollowContext{config->name, control, table});
 
 	target::TargetRelation *target = open_recorded_target(table, CurrentMemoryContext);
 

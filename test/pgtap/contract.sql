@@ -18,9 +18,9 @@ SELECT is(signature(name), expected, format('signature of %s()', name)) FROM (VA
 		'OUT lsn pg_lsn → SETOF record'),
 	('create_connector', 'name text, source text, publications text[] DEFAULT NULL::text[], tables text[] DEFAULT NULL::text[], '
 		'copy_data boolean DEFAULT true, copy_workers integer DEFAULT 4, create_tables boolean DEFAULT true, '
-		'target_schema text DEFAULT NULL::text, enabled boolean DEFAULT true, ssh_tunnel text DEFAULT NULL::text → void'),
+		'target_schema text DEFAULT NULL::text, enabled boolean DEFAULT true, ssh_tunnel text DEFAULT NULL::text, schema_changes text DEFAULT ''follow''::text → void'),
 	('alter_connector', 'name text, source text DEFAULT NULL::text, publications text[] DEFAULT NULL::text[], copy_workers integer DEFAULT NULL::integer, '
-		'owner text DEFAULT NULL::text, ssh_tunnel text DEFAULT NULL::text → void'),
+		'owner text DEFAULT NULL::text, ssh_tunnel text DEFAULT NULL::text, schema_changes text DEFAULT NULL::text → void'),
 	('ssh_public_key', ' → text'),
 	('pause_connector', 'name text → void'),
 	('resume_connector', 'name text → void'),
