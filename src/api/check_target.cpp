@@ -11,6 +11,7 @@
 #include "base/role.hpp"
 #include "base/settings.hpp"
 #include "base/sql.hpp"
+#include "target/hypertable.hpp"
 #include "target/relation.hpp"
 
 using namespace base;
@@ -223,6 +224,34 @@ check_columns(CheckList *list, Oid relid, const TargetQuestion &question, const 
 	return any;
 }
 
+/* What it means that no unique index is on exactly the key, and what to do. */
+void
+check_without_key_index(CheckList *list, Oid relid, const TargetQuestion &question,
+						const char *label)
+{
+	const target::Hypertable *hypertable = target::read_hypertable(relid);
+	const char *time = hypertable != nullptr ? hypertable->dimensions[0] : nullptr;
+
+	for (int i = 0; time != nullptr && i < question.nkeys; i++)
+		if (strcmp(question.keys[i], time) == 0)
+			time = nullptr;
+	if (time == nullptr)
+		return source::add_check(
+			list, Check{"target table", label, CheckStatus::warning,
+						"it has no unique index, not deferrable, on exactly the columns of the key",
+						"Create one: without it each change searches the whole table."});
+	source::add_check(
+		list,
+		Check{
+			"target table", label, CheckStatus::warning,
+			psprintf("it is a hypertable by \"%s\", which the source's key does not contain: each "
+					 "change searches all chunks",
+					 time),
+			psprintf("Better give the source table a unique index on its key and \"%s\", and "
+					 "REPLICA IDENTITY USING INDEX.",
+					 time)});
+}
+
 bool
 check_rows(CheckList *list, Oid relid, const TargetQuestion &question, const char *label)
 {
@@ -245,10 +274,7 @@ check_rows(CheckList *list, Oid relid, const TargetQuestion &question, const cha
 							: "Empty it: without a unique index on the key, rows that are there "
 							  "cannot be told from copied ones."});
 	else if (question.nkeys > 0 && !has_index)
-		source::add_check(
-			list, Check{"target table", label, CheckStatus::warning,
-						"it has no unique index, not deferrable, on exactly the columns of the key",
-						"Create one: without it each change searches the whole table."});
+		check_without_key_index(list, relid, question, label);
 	return !is_empty || (question.nkeys > 0 && !has_index);
 }
 

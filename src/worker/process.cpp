@@ -79,6 +79,8 @@ begin_process(Oid database)
 	/* COPY takes its data to be in it, and ours is in that of the database */
 	set("client_encoding", GetDatabaseEncodingName());
 	set("work_mem", "65536");
+	/* what the writer forbids the planner costs so much that each statement would be compiled */
+	set("jit", "off");
 	if (GetConfigOption("transaction_timeout", true, false) != nullptr)
 		set("transaction_timeout", "0");
 	target::watch_definitions();

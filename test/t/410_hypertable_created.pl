@@ -16,6 +16,7 @@ my ($source, $target) = timescale_pair();
 my @tables = qw(public.metric public.reading public.daily);
 
 $source->safe_psql('postgres', <<'SQL');
+CREATE TABLE first (id int PRIMARY KEY);
 CREATE TABLE metric (id int, at timestamptz NOT NULL, v float8, PRIMARY KEY (id, at));
 CREATE TABLE reading (id int PRIMARY KEY, at timestamp, v text);
 CREATE TABLE daily (day date NOT NULL, v int);
@@ -25,19 +26,12 @@ INSERT INTO reading SELECT i, '2026-01-01'::timestamp + i * interval '1 hour', '
 INSERT INTO daily SELECT '2026-01-01'::date + i / 2, i FROM generate_series(1, 200) i;
 SQL
 
-# What add_table() records.
+create_connector($target, 'postgres', 'c', conninfo($source), tables => ['public.first']);
 $target->safe_psql('postgres', <<'SQL');
-CREATE FUNCTION want() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-	NEW.hypertable_column := CASE NEW.source_name WHEN 'daily' THEN 'day' ELSE 'at' END;
-	NEW.chunk_interval := CASE NEW.source_name WHEN 'metric' THEN interval '10 days' END;
-	RETURN NEW;
-END $$;
-CREATE TRIGGER want BEFORE INSERT ON livesync.synced_table FOR EACH ROW EXECUTE FUNCTION want();
-ALTER TABLE livesync.synced_table ENABLE ALWAYS TRIGGER want;
+SELECT livesync.add_table('c', 'public.metric', hypertable_column => 'at', chunk_interval => '10 days');
+SELECT livesync.add_table('c', 'public.reading', hypertable_column => 'at');
+SELECT livesync.add_table('c', 'public.daily', hypertable_column => 'day');
 SQL
-
-create_connector($target, 'postgres', 'c', conninfo($source));
 wait_sync($source, $target, 'c');
 same_tables($source, 'postgres', $target, 'postgres', \@tables, 'copied');
 rows_are_in_chunks($target, $_) for @tables;
@@ -59,5 +53,11 @@ SQL
 wait_caught_up($source, $target, 'c');
 same_tables($source, 'postgres', $target, 'postgres', \@tables, 'after changes');
 rows_are_in_chunks($target, $_) for @tables;
+$_->safe_psql('postgres', 'CREATE TABLE later (id int, at timestamptz NOT NULL)') for $source, $target;
+$source->safe_psql('postgres', 'ALTER TABLE later ADD PRIMARY KEY (id)');
+$target->safe_psql('postgres', q{SELECT create_hypertable('later', by_range('at'))});
+is( $target->safe_psql('postgres', 'SELECT hint FROM livesync.check_source(' . quote_literal(conninfo($source)) . q{, tables => '{public.later}') WHERE detail ~ 'hypertable'}),
+	'Better give the source table a unique index on its key and "at", and REPLICA IDENTITY USING INDEX.',
+	'check_source says what a key without the time costs');
 check_logs($source, $target);
 done_testing();
