@@ -476,7 +476,8 @@ sub failpoint
 		$value eq ''
 		? 'ALTER SYSTEM RESET livesync.failpoints'
 		: 'ALTER SYSTEM SET livesync.failpoints = ' . quote_literal($value));
-	$target->safe_psql('postgres', 'SELECT pg_reload_conf()');
+	# One that kills may strike at once, and take this session with it.
+	$target->psql('postgres', 'SELECT pg_reload_conf()', on_error_die => 0);
 	return poll($target, 'postgres', 'SHOW livesync.failpoints', $value);
 }
 

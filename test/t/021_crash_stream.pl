@@ -148,6 +148,15 @@ for (
 		"$name at $place: nothing is lost and nothing is twice");
 }
 
+# Thousands of transactions wait to be applied, and the connector dies again and again on its way through.
+failpoint($target, $copy, 'apply_before_commit=wait');
+run_pgbench($source, 'postgres', '-c', 4, '-t', 1000, '-f', $script);
+failpoint_reached($target, 'postgres', 'apply_before_commit');
+my $deaths = -s $target->logfile;
+failpoint($target, $copy, 'apply_after_commit=crash');
+$deaths = $target->wait_for_log(qr/failpoint "apply_after_commit" ends this process/, $deaths) for 1 .. 3;
+end_of_crashes($target);
+wait_sync($source, $target, 'c');
 clear_failpoints($target);
 wait_sync($source, $target, 'c');
 same_tables($source, 'postgres', $target, 'postgres', \@tables, 'the parked changes came through as well');

@@ -69,6 +69,8 @@ my %source_kind = (
 			anycase => "w.citext DEFAULT 'AbC'",
 			bytes   => q(bytea DEFAULT '\x00ff5c'),
 			at      => "timestamptz DEFAULT '2024-02-29 12:00+05'",
+			class   => "regclass DEFAULT 'w.mine'",
+			classes => "regtype[] DEFAULT '{w.mood,int4}'",
 			doc     => q(jsonb DEFAULT '{"a": [1.0, null]}'),
 		},
 	},
@@ -138,6 +140,7 @@ CREATE SCHEMA w;
 CREATE TYPE w.mood AS ENUM ('sad', 'ok', 'very happy');
 CREATE DOMAIN w.positive AS int CHECK (VALUE > 0);
 CREATE TYPE w.pair AS (a int, b text);
+CREATE TABLE w.mine ();
 CREATE EXTENSION hstore SCHEMA w;
 CREATE EXTENSION citext SCHEMA w;
 CREATE FUNCTION w.note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN coalesce(NEW, OLD); END';
