@@ -16,7 +16,7 @@ CREATE TABLE livesync.connector (
 	id				integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	name			text NOT NULL UNIQUE,
 	owner			oid NOT NULL,				-- a role; an oid, because roles can be renamed, and dropped
-	source			text NOT NULL,				-- connection string, may hold a password
+	source			text NOT NULL,				-- connection string, may hold a password; or the name of a foreign server
 	publications	text[] NOT NULL,
 	own_publication	text,						-- made by the connector, dropped with it
 	next_publications text[],					-- used once the slot has confirmed next_lsn: it must exist wherever decoding stands
@@ -220,6 +220,17 @@ CREATE TRIGGER tell AFTER INSERT OR DELETE OR UPDATE OF enabled, last_error, lis
 ALTER TABLE livesync.connector ENABLE ALWAYS TRIGGER tell;
 
 /*
+ * A source may be the name of a foreign server: its user mappings hold the passwords.
+ */
+
+CREATE FUNCTION livesync.fdw_validator(options text[], catalog oid)
+RETURNS void LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'livesync_fdw_validator';
+COMMENT ON FUNCTION livesync.fdw_validator IS 'Checks the options of foreign servers and user mappings of foreign data wrapper livesync.';
+
+CREATE FOREIGN DATA WRAPPER livesync NO HANDLER VALIDATOR livesync.fdw_validator;
+COMMENT ON FOREIGN DATA WRAPPER livesync IS 'Sources of connectors: servers with libpq''s options, user mappings with user and password.';
+
+/*
  * Before there is a connector.
  */
 
@@ -252,7 +263,7 @@ CREATE FUNCTION livesync.create_connector(
 RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_create_connector';
 COMMENT ON FUNCTION livesync.create_connector IS
 'Make a connector: copy tables of the source and keep them in sync.
-source: libpq connection string. publications: existing ones; NULL: an own one, livesync_<name>, of tables (schema.table or schema.*), or of every user table.
+source: libpq connection string, or the name of a foreign server of foreign data wrapper livesync. publications: existing ones; NULL: an own one, livesync_<name>, of tables (schema.table or schema.*), or of every user table.
 ssh_tunnel: the SSH server in between, user@host:port, and behind a space its host key when that is known; see livesync.ssh_public_key().
 schema_changes: follow (columns that are added or widened at the source are added or widened here) or stop (the table fails, and its hint says what to run).
 The source is checked at once unless enabled is false; all else is done by background workers after commit.';

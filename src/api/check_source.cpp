@@ -59,7 +59,7 @@ try_step(Inquiry *it, const char *what, void (*step)(void *argument))
 		return true;
 	bool pooled = error->sqlerrcode == ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION;
 	char *detail = describe_error(error);
-	char *pooler = pooled ? source::name_pooler(it->conninfo) : nullptr;
+	char *pooler = pooled ? source::name_pooler({it->conninfo, GetUserId()}) : nullptr;
 
 	source::add_check(&it->list,
 					  Check{pooled ? "direct connection" : what, nullptr, CheckStatus::error,

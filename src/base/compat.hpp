@@ -59,6 +59,16 @@ may_create_in(Oid schema, Oid role)
 }
 
 inline bool
+may_use_server(Oid server, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ForeignServerRelationId, server, role, ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_foreign_server_aclcheck(server, role, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+inline bool
 may_create_schemas(Oid role)
 {
 #if PG_VERSION_NUM >= 160000

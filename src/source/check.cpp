@@ -5,7 +5,7 @@
  */
 #include "source/check.hpp"
 
-#include "source/connection_string.hpp"
+#include "source/address.hpp"
 
 namespace source
 {
@@ -47,9 +47,9 @@ add_check(CheckList *list, const Check &check)
 }
 
 char *
-name_pooler(const char *conninfo)
+name_pooler(const Address &address)
 {
-	Parameters parameters = parse_connection_string(conninfo);
+	Parameters parameters = resolve_address(address).parameters;
 	const char *host = get_parameter(parameters, "host");
 	const char *port = get_parameter(parameters, "port");
 

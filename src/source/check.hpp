@@ -60,6 +60,6 @@ char *read_type_extension(Connection *connection, Oid type);
  * What kind of connection pooler this address belongs to, as far as it can be told from its name
  * and port; palloc'ed, nullptr when it cannot.
  */
-char *name_pooler(const char *conninfo);
+char *name_pooler(const Address &address);
 
 } // namespace source

@@ -66,7 +66,7 @@ struct SshAccess
 /* Where a source is, and which role of this server wants to go there: see credentials.hpp. */
 struct Address
 {
-	const char *source; /* a connection string */
+	const char *source; /* a connection string, or the name of a foreign server */
 	Oid user;
 	SshAccess ssh = {};
 };

@@ -11,6 +11,7 @@
 #include "source/connection_string.hpp"
 
 #include "base/compat.hpp"
+#include "source/foreign_server.hpp"
 
 namespace source
 {
@@ -140,6 +141,13 @@ parse_connection_string(const char *conninfo)
 							errhint("Leave it out of the connection string.")));
 	}
 
+	check_parameters(parameters);
+	return parameters;
+}
+
+void
+check_parameters(const Parameters &parameters)
+{
 	if (has_misplaced_password(parameters))
 		raise_invalid_string("The host, port or database contains a character that cannot be "
 							 "there.  In a URI, write @ as %40, : as %3A and / as %2F within the "
@@ -152,12 +160,14 @@ parse_connection_string(const char *conninfo)
 
 	if ((names > 0 && addresses > 0 && names != addresses) || (ports > 1 && ports != hosts))
 		raise_invalid_string("The lists of hosts, host addresses and ports differ in length.");
-	return parameters;
 }
 
 char *
 describe_connection_string(const char *conninfo)
 {
+	if (is_server_name(conninfo))
+		return pstrdup(conninfo);
+
 	int count;
 	CopiedOption *options = copy_options(conninfo, &count);
 	StringInfoData text;

@@ -26,6 +26,9 @@ struct Parameters
 /* ERROR, without quoting anything of it, when libpq or the server's rules do not accept it. */
 Parameters parse_connection_string(const char *conninfo);
 
+/* ERROR, in the same way, when they cannot be right. */
+void check_parameters(const Parameters &parameters);
+
 /* Add what each connection for this purpose has; the user's own values win for keepalives. */
 void complete_parameters(Parameters *parameters, Purpose purpose, const char *fallback_name);
 

@@ -56,6 +56,7 @@ sub for_here
 	my ($sql, $source) = @_;
 	my $address = 'host=' . $source->host . ' port=' . $source->port;
 	$sql =~ s/'host=\S+/'$address/g;
+	$sql =~ s/\bhost '[^']*'/"host '" . $source->host . "', port '" . $source->port . "'"/ge;
 	$sql =~ s/\\watch\b.*$/\\g/mg;
 	return $sql;
 }
