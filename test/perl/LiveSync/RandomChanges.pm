@@ -587,19 +587,14 @@ sub _statements
 	return (_insert($table, 2));
 }
 
-# Columns of the source come (the target has them) and go (the target keeps them).
+# A column of the source comes that the target has already.  None goes: that makes the table fail, until
+# somebody does at the target what the source did.
 sub _alter
 {
 	my ($table) = @_;
-	return _insert($table, 1) if $table->{native} && !@{ $table->{primary} };    # see _make_table()
-	if (my ($spare) = @{ $table->{spare} })
-	{
-		return "ALTER TABLE $table->{name} ADD COLUMN " . name_of($spare->{name}) . " $spare->{type} $spare->{default}";
-	}
-	my %is_fixed = map { $_ => 1 } @{ $table->{key} }, @{ $table->{primary} }, @{ $table->{target_key} // [] };
-	$is_fixed{$_} = 1 for qw(double r u b active parent number k), @{ $table->{listed} // [] };
-	my @others = grep { !$is_fixed{ $_->{name} } && !$_->{not_null} && !$table->{heir} && !$table->{inherits} && !$table->{by_leaf} } @{ $table->{columns} };
-	return @others > 2 ? 'ALTER TABLE ' . $table->{name} . ' DROP COLUMN ' . name_of(pick(@others)->{name}) : _insert($table, 1);
+	my ($spare) = @{ $table->{spare} };
+	return _insert($table, 1) if !$spare || $table->{native} && !@{ $table->{primary} };    # see _make_table()
+	return "ALTER TABLE $table->{name} ADD COLUMN " . name_of($spare->{name}) . " $spare->{type} $spare->{default}";
 }
 
 sub random_rows
