@@ -90,7 +90,7 @@ read_columns(Connection *control, Oid table)
 {
 	SourceColumns columns = {};
 	/* pg_get_expr() locks the table */
-	PGresult *result = query(control, limit_lock_wait(psprintf(kColumnsSql, table)));
+	PGresult *result = query(control, limit_lock_wait(psprintf(kColumnsSql, table), LockTimeout));
 
 	columns.count = PQntuples(result);
 	columns.columns =

@@ -96,10 +96,10 @@ PGresult *query_params(Connection *connection, const char *sql, int count,
 void execute(Connection *connection, const char *sql); /* a command */
 
 /*
- * The statement, made to wait for locks of the source no longer than this process waits for locks here (lock_timeout);
- * then it fails with 55P03.  Without parameters, outside of a transaction.
+ * The statement, made to wait no longer for each lock of the source: then it fails with 55P03.  0 is without end; LockTimeout
+ * is as long as this process waits for locks here.  Without parameters, outside of a transaction.
  */
-char *limit_lock_wait(const char *sql);
+char *limit_lock_wait(const char *sql, int milliseconds);
 
 /* Run one statement; the result is returned whatever it is (never NULL). */
 PGresult *try_query(Connection *connection, const char *sql);

@@ -193,10 +193,10 @@ execute(Connection *connection, const char *sql)
 }
 
 char *
-limit_lock_wait(const char *sql)
+limit_lock_wait(const char *sql, int milliseconds)
 {
 	/* statements sent as one are one transaction */
-	return psprintf("SET LOCAL lock_timeout = %d; %s", LockTimeout, sql);
+	return psprintf("SET LOCAL lock_timeout = %d; %s", milliseconds, sql);
 }
 
 PGresult *

@@ -25,9 +25,16 @@ struct FetchRequest
 	const char *const *columns;
 	int nkeys;
 	const char *const *key_columns;
+	const char *const *key_values;
 	const char *row_filter;
 	bool as_text; /* compare the keys' text forms */
 };
+
+const char *
+quote_value(const char *value)
+{
+	return value != nullptr ? quote_string(value) : "NULL";
+}
 
 void
 append_branch(StringInfo sql, const FetchRequest &request, const char *only)
@@ -37,8 +44,8 @@ append_branch(StringInfo sql, const FetchRequest &request, const char *only)
 		appendStringInfo(sql, ", %s", quote_name(request.columns[i]));
 	appendStringInfo(sql, " FROM %s%s WHERE true", only, request.table);
 	for (int i = 0; i < request.nkeys; i++)
-		appendStringInfo(sql, request.as_text ? " AND %s::text = $%d::text" : " AND %s = $%d",
-						 quote_name(request.key_columns[i]), i + 1);
+		appendStringInfo(sql, request.as_text ? " AND %s::text = %s::text" : " AND %s = %s",
+						 quote_name(request.key_columns[i]), quote_value(request.key_values[i]));
 	if (request.row_filter != nullptr)
 		appendStringInfo(sql, " AND (%s)", request.row_filter);
 }
@@ -62,15 +69,15 @@ fetch_sql(const FetchRequest &request)
 }
 
 PGresult *
-fetch(Connection *control, FetchRequest *request, const char *const *key_values)
+fetch(Connection *control, FetchRequest *request)
 {
-	PGresult *result = try_query_params(control, fetch_sql(*request), request->nkeys, key_values);
+	PGresult *result = try_query(control, limit_lock_wait(fetch_sql(*request), LockTimeout));
 
 	/* The key's type has its operators outside of pg_catalog, where we do not look. */
 	if (strcmp(result_sqlstate(result), "42883") == 0)
 	{
 		request->as_text = true;
-		result = try_query_params(control, fetch_sql(*request), request->nkeys, key_values);
+		result = try_query(control, limit_lock_wait(fetch_sql(*request), LockTimeout));
 	}
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		raise_remote_error(control, result, psprintf("fetch a row of table %s", request->table));
@@ -92,9 +99,10 @@ fetch_row(Connection *control, const char *schema, const char *name, int ncolumn
 	request.columns = columns;
 	request.nkeys = nkeys;
 	request.key_columns = key_columns;
+	request.key_values = key_values;
 	request.row_filter = row_filter;
 
-	PGresult *result = fetch(control, &request, key_values);
+	PGresult *result = fetch(control, &request);
 
 	row.snapshot = get_text(result, 0, 0);
 	row.found = get_bool(result, 0, 1);

@@ -37,12 +37,13 @@ append_option_string(StringInfo sql, const char *value)
 	appendStringInfoChar(sql, '\'');
 }
 
-/* What the source's version has; from 14 on it sends large transactions while they still run. */
+/* What the source's version has; from 14 on it sends large transactions while they still run, and logical messages. */
 const char *
 protocol_options(const Connection *connection)
 {
-	return connection->server_version >= 140000 ? "proto_version '2', streaming 'on'"
-												: "proto_version '1'";
+	return connection->server_version >= 140000
+			   ? "proto_version '2', streaming 'on', messages 'true'"
+			   : "proto_version '1'";
 }
 
 char *

@@ -241,7 +241,7 @@ judge_indexes(TargetRelation *it, Relation rel)
 }
 
 bool
-fires_triggers(Relation rel)
+has_firing_trigger(Relation rel)
 {
 	TriggerDesc *triggers = rel->trigdesc;
 
@@ -268,6 +268,31 @@ has_triggers_against_copy(Relation rel)
 
 	return triggers != nullptr &&
 		   (triggers->trig_insert_before_row || triggers->trig_insert_new_table);
+}
+
+/* A partition may have triggers of its own, and may be elsewhere: what is written there does not wait for our commit. */
+void
+look_at_partitions(TargetRelation *it, Relation rel)
+{
+	List *leaves = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE
+					   ? find_all_inheritors(it->relid, AccessShareLock, nullptr)
+					   : NIL;
+	ListCell *cell;
+
+	foreach (cell, leaves)
+	{
+		Relation leaf = relation_open(lfirst_oid(cell), NoLock);
+
+		if (leaf->rd_rel->relkind == RELKIND_FOREIGN_TABLE)
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("target \"%s.%s\" has partition \"%s\", which is a foreign table",
+							it->schema, it->name, RelationGetRelationName(leaf)),
+					 errhint("Detach the partition, or give the table another target.")));
+		it->fires_triggers |= has_firing_trigger(leaf);
+		relation_close(leaf, AccessShareLock);
+	}
+	list_free(leaves);
 }
 
 /* Besides those of the key, which an upsert need not set. */
@@ -378,9 +403,30 @@ fill(TargetRelation *it, Relation rel, const RelationSpec &spec)
 															 : it->insert_name;
 	judge_indexes(it, rel);
 	it->has_always_identity = has_always_identity(it);
-	it->fires_triggers = fires_triggers(rel);
+	it->fires_triggers = has_firing_trigger(rel);
+	look_at_partitions(it, rel);
 	it->needs_inserts = it->hypertable != nullptr && has_triggers_against_copy(rel);
 	it->row_shape = make_row_shape(it);
+}
+
+void
+free_plans(void *argument)
+{
+	for (SavedStatement *it = ((TargetRelation *) argument)->statements; it != nullptr;
+		 it = it->next)
+		SPI_freeplan(it->plan);
+}
+
+/* Saved plans live outside of every context of ours, also when an error deletes this one. */
+void
+own_plans(TargetRelation *it)
+{
+	MemoryContextCallback *callback = (MemoryContextCallback *) MemoryContextAllocZero(
+		it->context, sizeof(MemoryContextCallback));
+
+	callback->func = free_plans;
+	callback->arg = it;
+	MemoryContextRegisterResetCallback(it->context, callback);
 }
 
 } // namespace
@@ -411,6 +457,7 @@ open_target(const RelationSpec &spec, MemoryContext parent)
 	MemoryContextSwitchTo(old);
 	/* no lock is kept: upgrading it for a TRUNCATE would deadlock with another connector's */
 	relation_close(rel, AccessShareLock);
+	own_plans(it);
 	MemoryContextSetParent(context, parent);
 	return it;
 }
@@ -418,8 +465,6 @@ open_target(const RelationSpec &spec, MemoryContext parent)
 void
 close_target(TargetRelation *relation)
 {
-	for (SavedStatement *it = relation->statements; it != nullptr; it = it->next)
-		SPI_freeplan(it->plan);
 	MemoryContextDelete(relation->context);
 }
 

@@ -90,6 +90,17 @@ private:
 	const char *next_;
 };
 
+inline bool
+has_unchanged(const Tuple &tuple)
+{
+	TupleCursor cursor(tuple);
+
+	for (uint16_t i = 0; i < tuple.columns; i++)
+		if (cursor.next().kind == ValueKind::unchanged)
+			return true;
+	return false;
+}
+
 /* `out` has tuple.columns entries. */
 inline void
 read_values(const Tuple &tuple, Value *out)

@@ -91,7 +91,7 @@ write_stats(ConnectorWorker *worker, TimestampTz now, bool has_to)
 }
 
 void
-add_counts(Route *route, const target::ApplyCounts &counts)
+add_counts(Route *route, const target::ApplyCounts &counts, wire::Lsn lsn)
 {
 	route->stats.inserts += counts.inserts;
 	route->stats.updates += counts.updates;
@@ -102,13 +102,7 @@ add_counts(Route *route, const target::ApplyCounts &counts)
 	route->stats.batches += counts.batches;
 	route->stats.replayed_batches += counts.replayed_batches;
 	route->has_stats = true;
-	if (counts.insert_exists + counts.update_missing + counts.delete_missing > 0)
-		ereport(LOG,
-				(errmsg("conflicts in table \"%s\": " INT64_FORMAT " insert_exists, " INT64_FORMAT
-						" update_missing, " INT64_FORMAT " delete_missing",
-						route->name, counts.insert_exists, counts.update_missing,
-						counts.delete_missing),
-				 errdetail("The source's row was kept.")));
+	tell_conflicts(route, counts, lsn);
 }
 
 void
@@ -163,7 +157,7 @@ open_target_of(void *argument)
 {
 	OpenTarget *it = (OpenTarget *) argument;
 
-	(void) open_route_target(it->route, it->relation);
+	(void) open_route_target(it->route, it->relation, TopMemoryContext);
 }
 
 } // namespace
@@ -288,6 +282,7 @@ flush_route(ConnectorWorker *worker, Route *route)
 {
 	target::ApplyCounts counts{};
 	target::ApplyFailure failure;
+	wire::Lsn lsn = route->first != nullptr ? route->first->lsn : wire::kInvalidLsn;
 
 	if (route->first == nullptr)
 		return;
@@ -297,9 +292,9 @@ flush_route(ConnectorWorker *worker, Route *route)
 
 	if (!target::apply_changes(target, route->first, &counts, &failure))
 		set_table_apart(worker, route, failure.error,
-						failure.lsn != wire::kInvalidLsn ? failure.lsn : route->first->lsn);
+						failure.lsn != wire::kInvalidLsn ? failure.lsn : lsn);
 	base::end_lock_limit(limit);
-	add_counts(route, counts);
+	add_counts(route, counts, lsn);
 	route->first = route->last = nullptr;
 }
 

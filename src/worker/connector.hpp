@@ -7,6 +7,8 @@
  *   source_setup      slot, publication, origin, identity of the source
  *   receive           stream → decoder → routes, or temporary files
  *   streamed_commit   temporary files → routes
+ *   logical_message   what pg_logical_emit_message() wrote at the source → events
+ *   conflict_log      tells conflicts in the server log
  *   commit            batches, spools, the local transaction and the position it proves
  *   membership        publications → synced tables
  *   own_publication   what calls want of it
@@ -114,6 +116,12 @@ void end_source_transaction(ConnectorWorker *worker, wire::Lsn end_lsn, Timestam
 
 /* streamed_commit.cpp */
 void take_streamed_commit(ConnectorWorker *worker, const wire::StreamCommit &commit);
+
+/* logical_message.cpp */
+void take_logical_message(ConnectorWorker *worker, const wire::LogicalMessage &message);
+
+/* conflict_log.cpp; lsn: of the first change among which they were found */
+void tell_conflicts(Route *route, const target::ApplyCounts &counts, wire::Lsn lsn);
 
 /* commit.cpp */
 void begin_local(ConnectorWorker *worker);

@@ -178,8 +178,17 @@ open_drain_target(DrainRun *run, const StreamRelation *relation, uint32 xid, wir
 	if (followed != FollowResult::done)
 		return drain_result(followed);
 	run->route.followed_version = relation->version;
-	*target = open_route_target(&run->route, relation);
+	*target = open_route_target(&run->route, relation, run->relations->context);
 	return DrainResult::empty;
+}
+
+bool
+has_incomplete_insert(const target::PendingChange *first)
+{
+	for (const target::PendingChange *it = first; it != nullptr; it = it->next)
+		if (it->kind == wire::MessageKind::insert && wire::has_unchanged(it->new_tuple))
+			return true;
+	return false;
 }
 
 DrainResult
@@ -188,7 +197,8 @@ replay_list(Drain *drain, target::TargetRelation *target, const StreamRelation *
 {
 	target::ApplyCounts counts{};
 
-	if (drain->table->mode == state::CopyMode::snapshot)
+	if (drain->table->mode == state::CopyMode::snapshot &&
+		(target->nkeys == 0 || !has_incomplete_insert(first)))
 		return target::apply_changes(target, first, &counts, &drain->failure) ? DrainResult::empty
 																			  : DrainResult::failed;
 
@@ -465,7 +475,8 @@ make_catch_up(Drain *drain)
 	context->drain = drain;
 	context->columns = drain->table->columns;
 	it.context = context;
-	it.trust_unchanged = drain->table->empty_at_start;
+	it.trust_unchanged =
+		drain->table->empty_at_start || drain->table->mode == state::CopyMode::snapshot;
 	it.refetch = refetch_hook;
 	it.tracks_aside = state::has_aside(drain->table->id, drain->table->generation);
 	it.set_aside = set_aside_hook;

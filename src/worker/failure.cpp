@@ -24,15 +24,25 @@ namespace
 
 /* It catches up from here as soon as the lock is free. */
 void
-park_table(const char *connector, int64 table_id, const char *table, wire::Lsn lsn)
+park_table(const char *connector, int64 table_id, const char *table, const ErrorData *error,
+		   wire::Lsn lsn)
 {
 	(void) state::load_table(table_id, state::RowLock::update);
 	state::finish_load(table_id, lsn);
-	set_table_wait(table_id, "a lock on the target table");
+	set_table_wait(table_id, describe_lock_wait(error));
 	state::record_event(connector, table, "table_waits_for_lock", nullptr);
 }
 
 } // namespace
+
+/* An error of the source says what could not be done there. */
+const char *
+describe_lock_wait(const ErrorData *error)
+{
+	return strcmp(error->message, _("canceling statement due to lock timeout")) == 0
+			   ? "a lock on the target table"
+			   : "a lock on the source table";
+}
 
 char *
 describe_error(const ErrorData *error)
@@ -80,7 +90,7 @@ set_table_apart(ConnectorWorker *worker, Route *route, const ErrorData *error, w
 	target::forget_commit_position();
 	base::begin_transaction();
 	if (base::is_lock_timeout(copy))
-		park_table(connector, table_id, table, lsn);
+		park_table(connector, table_id, table, copy, lsn);
 	else
 		mark_table_failed(connector, table_id, table, copy, lsn);
 	base::commit_transaction();

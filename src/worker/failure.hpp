@@ -14,6 +14,9 @@ namespace worker
 /* As it is recorded with a table: no values of rows. */
 char *describe_error(const ErrorData *error);
 
+/* What a table waits for after a lock timeout. */
+const char *describe_lock_wait(const ErrorData *error);
+
 /* Needs a transaction. `table` is "schema.table" at the source; lsn 0: none. */
 void mark_table_failed(const char *connector, int64 table_id, const char *table,
 					   const ErrorData *error, wire::Lsn lsn);

@@ -22,6 +22,7 @@ namespace
 {
 
 constexpr int kDrainLockMs = 1000;
+constexpr int kAnalyzeLockMs = 1000;
 constexpr int kSegmentsATime = 1000;
 
 /* An id picked by a query of ours, or 0. */
@@ -57,6 +58,39 @@ add_new_leaves(const Copier *copier, const state::SyncedTable *table)
 
 } // namespace
 
+namespace
+{
+
+void
+analyze_step(void *argument)
+{
+	base::run_alone(psprintf("ANALYZE %s", (const char *) argument));
+}
+
+/* By itself, since nobody may wait for it: VACUUM, say, keeps it waiting, and autovacuum would do it too. */
+void
+analyze_target(int64 id)
+{
+	base::begin_transaction();
+	state::SyncedTable *table = state::load_table(id, state::RowLock::none);
+
+	if (table != nullptr && table->state != state::TableState::copying)
+	{
+		int limit = base::begin_lock_limit(kAnalyzeLockMs);
+		ErrorData *error = base::run_in_subtransaction(
+			analyze_step,
+			(void *) quote_qualified_identifier(table->target_schema, table->target_name));
+
+		base::end_lock_limit(limit);
+		if (error != nullptr)
+			ereport(LOG, (errmsg("could not analyze table \"%s\" after its copy: %s",
+								 table->target_name, error->message)));
+	}
+	base::commit_transaction();
+}
+
+} // namespace
+
 bool
 finish_one_table(Copier *copier)
 {
@@ -84,14 +118,15 @@ finish_one_table(Copier *copier)
 		else
 		{
 			state::finish_load(table->id, source::wait_source_flushed(copier->connection));
-			base::run_alone(psprintf("ANALYZE %s", quote_qualified_identifier(table->target_schema,
-																			  table->target_name)));
 			state::record_event(copier->config->name, name, "copy_finished", nullptr);
 		}
 	}
 	base::commit_transaction();
 	if (is_done)
+	{
 		wake_connector();
+		analyze_target(id);
+	}
 	return is_done;
 }
 
@@ -130,7 +165,7 @@ drain_locked(const Copier *copier, state::SyncedTable *table)
 		error = job.drain.failure.error;
 	if (error != nullptr && base::is_lock_timeout(error))
 	{
-		set_table_wait(table->id, "a lock on the target table");
+		set_table_wait(table->id, describe_lock_wait(error));
 		return false;
 	}
 	if (error != nullptr)

@@ -29,6 +29,8 @@ namespace worker
 namespace
 {
 
+constexpr int kPollLockMs = 200;
+
 const source::PublishedTable *
 find_published(const source::PublishedTables &published, const char *schema, const char *name)
 {
@@ -232,11 +234,24 @@ poll_source(ConnectorWorker *worker)
 	alter_own_publication(worker);
 	worker->polled_at = GetCurrentTimestamp();
 	worker->polled_request = my_entry()->refresh_wanted;
-	source::start_query(worker->control,
-						source::published_tables_sql(worker->control, worker->config->npublications,
-													 worker->config->publications));
+	const char *sql = source::published_tables_sql(worker->control, worker->config->npublications,
+												   worker->config->publications);
+
+	/* a filter is read under its table's lock; what else needs this connection would wait, too */
+	source::start_query(worker->control, source::limit_lock_wait(sql, kPollLockMs));
 	worker->is_polling = true;
 }
+
+namespace
+{
+
+TimestampTz
+next_poll()
+{
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), base::settings::poll_interval_ms);
+}
+
+} // namespace
 
 void
 finish_poll(ConnectorWorker *worker)
@@ -252,13 +267,18 @@ finish_poll(ConnectorWorker *worker)
 		return;
 	}
 	worker->is_polling = false;
+	if (strcmp(source::result_sqlstate(result), "55P03") == 0)
+	{
+		base::commit_transaction();
+		worker->poll_at = next_poll();
+		return;
+	}
 	source::PublishedTables published = source::read_published_tables(result);
 
 	reconcile(worker, published);
 	note_slot(worker, published);
 	base::commit_transaction();
-	worker->poll_at =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), base::settings::poll_interval_ms);
+	worker->poll_at = next_poll();
 	my_entry()->refresh_done = worker->polled_request;
 }
 

@@ -38,16 +38,14 @@ describe_message(void *argument)
 			   (uint32) (at->worker->commit_lsn >> 32), (uint32) at->worker->commit_lsn);
 }
 
-/* An INSERT carries an unchanged value when an update makes a row match the row filter. */
+/*
+ * An INSERT carries an unchanged value when an update makes a row match the row filter.  Where filters differ by action, what is
+ * recorded as the table's filter is perhaps none at all.
+ */
 bool
-has_unchanged(const wire::Tuple &tuple)
+may_be_filtered(const state::SyncedTable *table)
 {
-	wire::TupleCursor cursor(tuple);
-
-	for (uint16 i = 0; i < tuple.columns; i++)
-		if (cursor.next().kind == wire::ValueKind::unchanged)
-			return true;
-	return false;
+	return table->row_filter != nullptr || table->mode == state::CopyMode::snapshot;
 }
 
 /* From here on the table's changes go to its spool, and it catches up from there. */
@@ -71,10 +69,10 @@ take_change(ConnectorWorker *worker, const wire::Message &message, std::string_v
 	check_columns(find_relation(worker->routes, route->relid), route->name, message.change);
 	if (route->table->state == state::TableState::streaming)
 	{
-		if (message.kind != wire::MessageKind::insert || route->table->row_filter == nullptr ||
-			!has_unchanged(message.change.new_tuple))
+		if (message.kind != wire::MessageKind::insert || !may_be_filtered(route->table) ||
+			!wire::has_unchanged(message.change.new_tuple))
 		{
-			if (route->target == nullptr)
+			if (route->target == nullptr || route->target_changes != target::definition_changes())
 				(void) ensure_target(worker, route);
 			/* triggers that fire may look at other tables: everything before comes first */
 			bool is_barrier = route->target->fires_triggers;
@@ -205,9 +203,11 @@ take_plain_message(ConnectorWorker *worker, const wire::Message &message, std::s
 			check_place(message.kind, worker->in_source_transaction, true);
 			take_truncate(worker, message, raw);
 			break;
+		case wire::MessageKind::message:
+			take_logical_message(worker, message.message);
+			break;
 		case wire::MessageKind::type:
 		case wire::MessageKind::origin:
-		case wire::MessageKind::message:
 			break;
 		case wire::MessageKind::stream_start:
 			check_place(message.kind, worker->in_source_transaction, false);

@@ -230,7 +230,7 @@ make_spec(const state::SyncedTable *table, const StreamRelation *relation)
 }
 
 target::TargetRelation *
-open_route_target(Route *route, const StreamRelation *relation)
+open_route_target(Route *route, const StreamRelation *relation, MemoryContext parent)
 {
 	if (route->target != nullptr && route->target_version == relation->version &&
 		route->target_changes == target::definition_changes())
@@ -241,7 +241,7 @@ open_route_target(Route *route, const StreamRelation *relation)
 	AcceptInvalidationMessages();
 	route->target_changes = target::definition_changes();
 	route->target_version = relation->version;
-	route->target = target::open_target(make_spec(route->table, relation), TopMemoryContext);
+	route->target = target::open_target(make_spec(route->table, relation), parent);
 	return route->target;
 }
 

@@ -58,7 +58,10 @@ struct Route
 
 	state::TableStats stats; /* not written yet */
 	bool has_stats;
-	TimestampTz retry_at; /* failed tables: when to try again */
+	target::ApplyCounts conflicts; /* not told in the log yet */
+	wire::Lsn conflicts_lsn;
+	TimestampTz conflicts_at; /* when they were told last */
+	TimestampTz retry_at;	  /* failed tables: when to try again */
 	int retries;
 	TimestampTz flip_at; /* no step before: a lock was in the way */
 
@@ -91,7 +94,8 @@ void remember_relation(Routes *routes, const wire::RelationMessage &message, std
 StreamRelation *find_relation(const Routes *routes, uint32 relid);
 
 /* The target as the writer needs it, opened anew when either side changed. ERROR when it cannot be. */
-target::TargetRelation *open_route_target(Route *route, const StreamRelation *relation);
+target::TargetRelation *open_route_target(Route *route, const StreamRelation *relation,
+										  MemoryContext parent);
 void close_route_target(Route *route);
 
 /* The same from a description of the source's columns. */

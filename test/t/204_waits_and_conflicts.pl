@@ -1,0 +1,86 @@
+# What a table needs of others may not be there at once: a lock of the source for one row, a lock here for
+# ANALYZE.  Waiting for it must hold up nobody.  And a row that is not as expected is counted and told.
+#
+# A row that begins to match a filter comes as an INSERT without its unchanged TOAST value, so it is
+# fetched from the source; also when only one action is filtered, and no filter of the table is known.
+
+use strict;
+use warnings;
+
+use lib 'test/perl';
+use LiveSync;
+use PostgreSQL::Test::Utils qw(slurp_file);
+use Test::More;
+
+my ($source, $target) = pair(target_conf => "livesync.retry_delay = '200ms'");
+
+sub source { return $source->safe_psql('postgres', $_[0]); }
+sub target { return $target->safe_psql('postgres', $_[0]); }
+
+source(q{
+	CREATE TABLE mixed (id int, n int, v text, PRIMARY KEY (id, n));
+	ALTER TABLE mixed ALTER v SET STORAGE EXTERNAL;
+	CREATE TABLE other (id int PRIMARY KEY, n int);
+	CREATE TABLE analyzed (id int PRIMARY KEY, n int);
+	INSERT INTO analyzed SELECT i, i FROM generate_series(1, 100) i;
+	INSERT INTO other SELECT i, i FROM generate_series(1, 100) i;
+	CREATE PUBLICATION p1 FOR TABLE mixed WITH (publish = 'insert, delete');
+	CREATE PUBLICATION p2 FOR TABLE mixed WHERE (n > 0) WITH (publish = 'update');
+	CREATE PUBLICATION p FOR TABLE other, analyzed;
+});
+target('CREATE TABLE analyzed (id int PRIMARY KEY, n int)');
+
+# --- ANALYZE after a copy ----------------------------------------------------------------------
+
+my $user = session($target, 'postgres', 'user');
+$user->query_safe('BEGIN; LOCK TABLE analyzed IN SHARE UPDATE EXCLUSIVE MODE');
+create_connector($target, 'postgres', 'c', conninfo($source), publications => ['p', 'p1', 'p2']);
+wait_sync($source, $target, 'c');
+source('UPDATE analyzed SET n = n + 1');
+wait_caught_up($source, $target, 'c');
+pass('a copy is done, and the table streams, while ANALYZE would have to wait');
+$user->query_safe('COMMIT');
+$user->quit;
+same_tables($source, 'postgres', $target, 'postgres', ['public.analyzed', 'public.other']);
+
+# --- a row that has to be fetched --------------------------------------------------------------
+
+source(q{INSERT INTO mixed SELECT i, 0, repeat(i::text, 5000) FROM generate_series(1, 5) i});
+wait_caught_up($source, $target, 'c');
+target(q{SELECT livesync.pause_connector('c')});
+$user = session($source, 'postgres', 'user');
+source(q{UPDATE mixed SET n = 7 WHERE id = 3});
+$user->query_safe('BEGIN; LOCK TABLE mixed IN ACCESS EXCLUSIVE MODE');
+target(q{SELECT livesync.resume_connector('c')});
+wait_text($target, 'postgres', 'c', 'public.mixed', 'a lock on the source table');
+source(q{UPDATE other SET n = 0 WHERE id = 1});
+poll($target, 'postgres', 'SELECT n = 0 FROM other WHERE id = 1');
+pass('another table goes on while one waits for a lock of the source');
+$user->query_safe('COMMIT');
+$user->quit;
+wait_sync($source, $target, 'c');
+is(target('SELECT md5(v) FROM mixed WHERE id = 3 AND n = 7'), source('SELECT md5(v) FROM mixed WHERE id = 3'),
+	'an INSERT without its TOAST value, where only UPDATE has a filter');
+is(target(q{SELECT count(*) FROM livesync.events WHERE event = 'table_failed'}), 0, 'no table failed');
+
+# --- conflicts ---------------------------------------------------------------------------------
+
+my $from = -s $target->logfile;
+target(q{DELETE FROM other WHERE id IN (5, 6, 7); INSERT INTO other VALUES (200, 1)});
+source(q{UPDATE other SET n = 9 WHERE id = 5});
+wait_caught_up($source, $target, 'c');
+source(q{DELETE FROM other WHERE id = 6});
+source(q{INSERT INTO other VALUES (200, 2)});
+source(q{UPDATE other SET n = 9 WHERE id = 7});
+wait_caught_up($source, $target, 'c');
+same_tables($source, 'postgres', $target, 'postgres', [{ source => 'public.other', target => 'public.other', where => 'id NOT IN (5, 7)' }], 'the source wins; an update whose row is missing is left out');
+poll($target, 'postgres', q{SELECT insert_exists || ' ' || update_missing || ' ' || delete_missing FROM livesync.stats WHERE source_table = 'public.other'}, '1 2 1');
+pass('each is counted by its name');
+my $log = slurp_file($target->logfile, $from);
+my @lines = $log =~ /(LOG:\s+conflicts in table .*)/g;
+is(@lines, 1, 'a burst of conflicts is told once in the server log') or diag($log);
+like($lines[0], qr{conflicts in table "public.other" since [0-9A-F]+/[0-9A-F]+: 0 insert_exists, 1 update_missing, 0 delete_missing}, 'with table and position');
+like($log, qr/DETAIL:\s+Rows are found by: id\./, 'and the names of the key columns');
+
+check_logs($source, $target);
+done_testing();
