@@ -66,8 +66,7 @@ sub crash
 	failpoint($node, "$name=wait");
 	$make->();
 	failpoint_reached($node, 'postgres', $name);
-	my $pid = worker_pid($node, 'postgres', 'connector');
+	target('SELECT pg_terminate_backend(' . worker_pid($node, 'postgres', 'connector') . ', 10000)');
 	failpoint($node);
-	target("SELECT pg_terminate_backend($pid)");
 	return;
 }
