@@ -87,7 +87,7 @@ endif
 -include test/unit/unit.mk
 -include test/fuzz/fuzz.mk
 
-.PHONY: help setup demo demo-stop test lint format unit fuzz FORCE
+.PHONY: help setup demo demo-stop bench test lint format unit fuzz FORCE
 FORCE:
 
 help:
@@ -96,6 +96,8 @@ help:
 	@echo 'make demo            two servers, live load, a copy that catches up; about two minutes'
 	@echo 'make demo-stop       stop the demo and remove its servers'
 	@echo 'make test            everything: build, install, lint, unit, fuzz, pg_regress, pgTAP, TAP'
+	@echo 'make bench           times it beside what people use today; about two minutes (SCALE, RUNS,'
+	@echo '                     WORKLOADS; bench/run --help has more)'
 	@echo 'make lint            the mechanical checks of the code'
 	@echo 'make format          clang-format over src/ and test/'
 	@echo 'make unit            unit tests of the code that needs no server'
@@ -113,6 +115,9 @@ demo:
 
 demo-stop:
 	@demo/stop
+
+bench:
+	@bench/run $(if $(SCALE),--scale $(SCALE)) $(if $(RUNS),--runs $(RUNS)) $(WORKLOADS)
 
 test:
 	@test/run
