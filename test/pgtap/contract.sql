@@ -32,7 +32,19 @@ SELECT is(signature(name), expected, format('signature of %s()', name)) FROM (VA
 	('remove_table', 'connector text, source_table text → void'),
 	('retry_table', 'connector text, source_table text → void'),
 	('wait_for_sync', 'connector text DEFAULT NULL::text, timeout interval DEFAULT NULL::interval → boolean'),
-	('wait_for_lsn', 'connector text, lsn pg_lsn DEFAULT NULL::pg_lsn, timeout interval DEFAULT NULL::interval → boolean')) v(name, expected);
+	('wait_for_lsn', 'connector text, lsn pg_lsn DEFAULT NULL::pg_lsn, timeout interval DEFAULT NULL::interval → boolean'),
+	('copy_activity', 'OUT connector_id integer, OUT pid integer, OUT table_id bigint, OUT chunk integer, OUT activity text, OUT rows bigint, OUT bytes bigint, OUT began_at timestamp with time zone → SETOF record'),
+	('fdw_validator', 'options text[], catalog oid → void'),
+	('hide_secrets', 'source text → text'),
+	('may_see', 'owner oid → boolean'),
+	('pause_table', 'connector text, source_table text → void'),
+	('resume_table', 'connector text, source_table text → void'),
+	('skip_change', 'connector text, source_table text → void'),
+	('table_waits', 'OUT table_id bigint, OUT waiting_for text → SETOF record'),
+	('tell_connector_state', ' → trigger'),
+	('tell_event', ' → trigger'),
+	('tell_table_state', ' → trigger')) v(name, expected);
+SELECT is(count(*)::int, 29, 'and there is no other function') FROM pg_proc WHERE pronamespace = 'livesync'::regnamespace;
 
 SELECT is((SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
 	WHERE attrelid = ('livesync.' || name)::regclass AND attnum > 0), expected, format('columns of the view %s', name)) FROM (VALUES
