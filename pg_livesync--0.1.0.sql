@@ -358,10 +358,11 @@ RETURNS boolean LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_wait_for_lsn
 COMMENT ON FUNCTION livesync.wait_for_lsn IS
 'Wait until everything that the source committed before lsn (NULL: its position now) is applied here. True when reached, false at the timeout (NULL: none).';
 
-CREATE FUNCTION livesync.sync_sequences(connector text, OUT sequence text, OUT value bigint)
+CREATE FUNCTION livesync.sync_sequences(connector text, sequences text[] = NULL, OUT sequence text, OUT value bigint)
 RETURNS SETOF record LANGUAGE C VOLATILE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'livesync_sync_sequences';
 COMMENT ON FUNCTION livesync.sync_sequences IS
 'Set the sequences of synced columns (serial, identity) so that nextval() goes on after the source''s; for a cut-over, when nobody writes to the source any more.
+sequences: others besides, schema.sequence at the source; they must exist here.
 Returns each sequence of the target and where it stands then. A sequence is never set back.';
 
 -- Both sides must write values the same way: the settings here are those of the session at the source.

@@ -17,6 +17,7 @@ int lock_timeout_ms = 10000;
 int retry_delay_ms = 1000;
 int max_connectors = 64;
 int max_events = 10000;
+int sequence_interval_ms = 0;
 char *ssh_program = nullptr;
 char *failpoints = nullptr;
 
@@ -65,6 +66,10 @@ define()
 	define_integer("livesync.max_events", "Most events that a database keeps.",
 				   "The oldest are removed, about once a minute. 0 keeps all.", &max_events, 10000,
 				   0, 1000000000, PGC_SIGHUP, 0);
+	define_integer("livesync.sequence_interval",
+				   "Time after which the sequences of synced columns are brought up to date.",
+				   "0 leaves them to livesync.sync_sequences().", &sequence_interval_ms, 0, 0,
+				   86400000, PGC_SIGHUP, GUC_UNIT_MS);
 	DefineCustomStringVariable("livesync.ssh_program", "OpenSSH's client, for tunnels.",
 							   "Without a path it is looked for in the usual places.", &ssh_program,
 							   "ssh", PGC_SIGHUP, GUC_SUPERUSER_ONLY, nullptr, nullptr, nullptr);

@@ -11,17 +11,18 @@
 namespace base::settings
 {
 
-extern int chunk_size_kb;	 /* livesync.chunk_size */
-extern int batch_rows;		 /* livesync.batch_rows */
-extern int batch_kb;		 /* livesync.batch_bytes */
-extern int batch_delay_ms;	 /* livesync.batch_delay */
-extern int poll_interval_ms; /* livesync.poll_interval */
-extern int lock_timeout_ms;	 /* livesync.lock_timeout */
-extern int retry_delay_ms;	 /* livesync.retry_delay */
-extern int max_connectors;	 /* livesync.max_connectors */
-extern int max_events;		 /* livesync.max_events */
-extern char *ssh_program;	 /* livesync.ssh_program */
-extern char *failpoints;	 /* livesync.failpoints */
+extern int chunk_size_kb;		 /* livesync.chunk_size */
+extern int batch_rows;			 /* livesync.batch_rows */
+extern int batch_kb;			 /* livesync.batch_bytes */
+extern int batch_delay_ms;		 /* livesync.batch_delay */
+extern int poll_interval_ms;	 /* livesync.poll_interval */
+extern int lock_timeout_ms;		 /* livesync.lock_timeout */
+extern int retry_delay_ms;		 /* livesync.retry_delay */
+extern int max_connectors;		 /* livesync.max_connectors */
+extern int max_events;			 /* livesync.max_events */
+extern int sequence_interval_ms; /* livesync.sequence_interval */
+extern char *ssh_program;		 /* livesync.ssh_program */
+extern char *failpoints;		 /* livesync.failpoints */
 
 void define();
 

@@ -23,6 +23,7 @@
 #include "source/stream.hpp"
 #include "state/connector.hpp"
 #include "worker/failure.hpp"
+#include "worker/registry.hpp"
 #include "worker/routes.hpp"
 
 namespace worker
@@ -93,6 +94,8 @@ struct ConnectorWorker
 	TimestampTz poll_at;
 	TimestampTz stats_at;
 	TimestampTz trimmed_at;
+	TimestampTz sequences_at;
+	char sequences_failure[kTextSize]; /* the error that was told last; "": none */
 
 	/* tables */
 	bool tables_changed; /* load the routes again */
@@ -152,6 +155,9 @@ void reload_routes(ConnectorWorker *worker);
 void pause_tables(ConnectorWorker *worker);	   /* those that calls want paused */
 bool schedule_tables(ConnectorWorker *worker); /* false: all tables stream */
 void schedule_copies(ConnectorWorker *worker);
+
+/* sequence_turns.cpp */
+void sync_sequences(ConnectorWorker *worker, TimestampTz now);
 
 /* failure.cpp */
 /* The table failed, or a lock keeps us out of it: its changes go to its spool from there on. */

@@ -177,6 +177,7 @@ do_housekeeping(ConnectorWorker *worker)
 		poll_source(worker);
 	finish_poll(worker);
 	trim_history(worker, now);
+	sync_sequences(worker, now);
 	if (worker->tables_changed ||
 		TimestampDifferenceExceeds(worker->tables_at, now, kTablesEveryMs))
 	{

@@ -12,7 +12,7 @@ SELECT is(signature(name), expected, format('signature of %s()', name)) FROM (VA
 	('source_tables', 'source text, ssh_tunnel text DEFAULT NULL::text, OUT source_table text, OUT kind text, OUT bytes bigint, OUT estimated_rows bigint, '
 		'OUT replica_identity text, OUT key_columns text[], OUT publications text[], OUT suggested_time_column text, '
 		'OUT problems text[] → SETOF record'),
-	('sync_sequences', 'connector text, OUT sequence text, OUT value bigint → SETOF record'),
+	('sync_sequences', 'connector text, sequences text[] DEFAULT NULL::text[], OUT sequence text, OUT value bigint → SETOF record'),
 	('compare_table', 'connector text, source_table text, OUT part text, OUT source_rows bigint, OUT target_rows bigint, '
 		'OUT equal boolean, OUT missing_keys text[], OUT extra_keys text[], OUT different_keys text[], OUT moving_keys text[], '
 		'OUT lsn pg_lsn → SETOF record'),

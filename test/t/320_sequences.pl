@@ -49,6 +49,37 @@ ROWS
 like($err, qr/WARNING:  column "id" of "app.without" has no sequence here\n.*\nHINT:.*ALTER TABLE app.without ALTER COLUMN id ADD GENERATED/,
 	'a column without a sequence is told');
 
+# Any that is named.
+$source->safe_psql('postgres', "CREATE SEQUENCE numbers; SELECT setval('numbers', 77)");
+($code, $out, $err) = $target->psql('postgres', q{SELECT * FROM livesync.sync_sequences('c', '{public.numbers}')});
+like($err, qr/sequence "app.numbers" does not exist here\nHINT:.*CREATE SEQUENCE app.numbers/, 'a named one that is not here is refused');
+$target->safe_psql('postgres', 'CREATE SEQUENCE app.numbers');
+is($target->safe_psql('postgres', q{SELECT string_agg(sequence || '|' || value, ',') FILTER (WHERE sequence ~ 'numbers|always') FROM livesync.sync_sequences('c', '{public.numbers,public.always_id_seq}')}),
+	'app.always_id_seq|50,app.numbers|77', 'a named one comes besides the owned ones, each once');
+is($target->safe_psql('postgres', "SELECT nextval('app.numbers')"), 78, 'and goes on');
+like(($target->psql('postgres', q{SELECT * FROM livesync.sync_sequences('c', '{numbers}')}))[2], qr/not the name of a sequence with its schema/, 'a name needs its schema');
+
+# From time to time, without a call and without stopping the stream.
+my $worker = worker_pid($target, 'postgres', 'connector');
+$target->safe_psql('postgres', q{ALTER SYSTEM SET livesync.sequence_interval = '100ms'});
+$target->reload;
+$source->safe_psql('postgres', q{SELECT nextval('serials_n_seq') FROM generate_series(1, 5)});
+poll($target, 'postgres', 'SELECT last_value = 35 FROM app.serials_n_seq');
+
+# What stands in the way is told once and stops nothing.
+$target->safe_psql('postgres', 'ALTER SEQUENCE app.serials_n_seq MAXVALUE 40');
+$source->safe_psql('postgres', q{SELECT setval('serials_n_seq', 41)});
+poll($target, 'postgres', q{SELECT count(*) > 0 FROM livesync.events WHERE event = 'sequences_not_synced'});
+$source->safe_psql('postgres', q{INSERT INTO plain VALUES (1)});
+wait_caught_up($source, $target, 'c');
+$target->safe_psql('postgres', 'ALTER SEQUENCE app.serials_n_seq NO MAXVALUE');
+poll($target, 'postgres', 'SELECT last_value = 41 FROM app.serials_n_seq');
+is($target->safe_psql('postgres', q{SELECT count(*), min(detail) FROM livesync.events WHERE event = 'sequences_not_synced'}),
+	'1|setval: value 41 is out of bounds for sequence "serials_n_seq" (1..40)', 'what stands in the way is told once');
+is(worker_pid($target, 'postgres', 'connector'), $worker, 'it goes on meanwhile');
+$target->safe_psql('postgres', q{ALTER SYSTEM RESET livesync.sequence_interval});
+$target->reload;
+
 # The cut-over.
 $target->safe_psql('postgres', "SELECT livesync.pause_connector('c')");
 my %next = ('app.always' => 51, 'app.down' => -21, 'app."a.b"' => 11);
@@ -57,7 +88,7 @@ for my $table (sort keys %next)
 	my $id = $table =~ /a\.b/ ? '"My Id"' : 'id';
 	is($target->safe_psql('postgres', "INSERT INTO $table (v) VALUES ('new') RETURNING $id"), $next{$table}, "an insert goes on: $table");
 }
-is($target->safe_psql('postgres', "INSERT INTO app.serials (v) VALUES ('new') RETURNING id, n"), '31|31', 'an insert goes on: serials');
+is($target->safe_psql('postgres', "INSERT INTO app.serials (v) VALUES ('new') RETURNING id, n"), '31|42', 'an insert goes on: serials');
 is($target->safe_psql('postgres', 'INSERT INTO app.unused DEFAULT VALUES RETURNING id'), '100', 'a number that was never taken is the next');
 
 is($target->safe_psql('postgres', q{SELECT * FROM livesync.sync_sequences('c') WHERE sequence ~ 'always|down|unused' ORDER BY sequence COLLATE "C"}),
