@@ -49,7 +49,7 @@ CREATE TABLE livesync.synced_table (
 	target_schema	text NOT NULL,
 	target_name		text NOT NULL,
 	state			text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'copying', 'catching_up', 'streaming', 'paused', 'failed')),
-	phase			text NOT NULL DEFAULT '' CHECK (phase IN ('', 'publish_gate', 'confirm', 'gate', 'load')),
+	phase			text NOT NULL DEFAULT '' CHECK (phase IN ('', 'publish_gate', 'confirm', 'gate', 'load', 'exchange')),
 	failed_from		text,						-- the state to go back to by retry_table
 	paused_from		text,						-- the state to go back to by resume_table
 	mode			text NOT NULL DEFAULT 'keyed' CHECK (mode IN ('keyed', 'snapshot')),
@@ -75,15 +75,17 @@ CREATE TABLE livesync.synced_table (
 	hypertable_column text,						-- a target that we create becomes a hypertable (TimescaleDB) by it
 	chunk_interval	interval,					-- of that hypertable; null: the default
 	released		boolean NOT NULL DEFAULT false,	-- left the publication; kept to know what its target holds
+	shadow_of		bigint UNIQUE REFERENCES livesync.synced_table ON DELETE CASCADE,	-- resync: it loads a new copy of that table
+	parked_segment	bigint,						-- of a shadow: changes that were parked for the table up to here are in the new copy
 	bytes_expected	bigint NOT NULL DEFAULT 0,
 	rows_expected	bigint NOT NULL DEFAULT 0,
 	chunks_total	integer NOT NULL DEFAULT 0,
 	last_error		text,
 	error_lsn		pg_lsn,
 	hint			text,
-	updated_at		timestamptz NOT NULL DEFAULT clock_timestamp(),
-	UNIQUE (connector_id, source_schema, source_name)
+	updated_at		timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+CREATE UNIQUE INDEX synced_table_source ON livesync.synced_table (connector_id, source_schema, source_name) WHERE shadow_of IS NULL;
 
 -- What calls said of single tables: to be synced under another name, or not at all.  A table may have no other row yet.
 CREATE TABLE livesync.listing (
@@ -210,7 +212,7 @@ ALTER TABLE livesync.event ENABLE ALWAYS TRIGGER tell;
 CREATE FUNCTION livesync.tell_table_state() RETURNS trigger LANGUAGE C AS 'MODULE_PATHNAME', 'livesync_tell_table_state';
 COMMENT ON FUNCTION livesync.tell_table_state IS 'Sends NOTIFY livesync for the new state of a table, and of its connector.';
 CREATE TRIGGER tell AFTER INSERT OR UPDATE OF state, released ON livesync.synced_table
-	FOR EACH ROW EXECUTE FUNCTION livesync.tell_table_state();
+	FOR EACH ROW WHEN (NEW.shadow_of IS NULL) EXECUTE FUNCTION livesync.tell_table_state();
 ALTER TABLE livesync.synced_table ENABLE ALWAYS TRIGGER tell;
 
 CREATE FUNCTION livesync.tell_connector_state() RETURNS trigger LANGUAGE C AS 'MODULE_PATHNAME', 'livesync_tell_connector_state';
@@ -321,6 +323,12 @@ RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_remove_table';
 COMMENT ON FUNCTION livesync.remove_table IS
 'Do not sync a table any more; its target stays as it is. The own publication loses it; of other publications it is left out from here on,
 until add_table() takes it up again.';
+
+CREATE FUNCTION livesync.resync_table(connector text, source_table text)
+RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_resync_table';
+COMMENT ON FUNCTION livesync.resync_table IS
+'Copy a table again beside the one that streams on, then take over what differs in one transaction: readers see the old rows or the right ones, never less.
+Also for a failed table, which streams again afterwards. The target itself, its indexes, rights and what depends on it stay.';
 
 CREATE FUNCTION livesync.retry_table(connector text, source_table text)
 RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_retry_table';
@@ -441,45 +449,48 @@ SELECT c.name AS connector,
 	t.state,
 	round(100 * f.done, 1) AS percent,
 	k.rows + r.rows AS rows_copied,
-	greatest(t.rows_expected, k.rows + r.rows) AS rows_expected,
+	greatest(y.rows_expected, k.rows + r.rows) AS rows_expected,
 	k.bytes + r.bytes AS bytes_copied,
-	greatest(t.bytes_expected, k.bytes + r.bytes) AS bytes_expected,
+	greatest(y.bytes_expected, k.bytes + r.bytes) AS bytes_expected,
 	((k.rows + r.rows) / nullif(extract(epoch FROM f.took), 0))::bigint AS rows_per_second,
-	CASE WHEN t.state = 'copying' AND f.done > 0
+	CASE WHEN y.state = 'copying' AND f.done > 0
 		THEN date_trunc('second', f.took * ((1 - f.done) / f.done)::float8) END AS eta,
 	k.chunks_done,
-	t.chunks_total,
+	y.chunks_total,
 	coalesce(s.changes, 0) AS spooled_changes,
-	w.waiting_for,
-	t.last_error,
-	t.hint,
+	coalesce(w.waiting_for, z.waiting_for) AS waiting_for,
+	coalesce(t.last_error, y.last_error) AS last_error,
+	coalesce(t.hint, y.hint) AS hint,
 	t.updated_at
 FROM livesync.synced_table t
 JOIN livesync.connector c ON c.id = t.connector_id
+LEFT JOIN livesync.synced_table h ON h.shadow_of = t.id
+JOIN livesync.synced_table y ON y.id = coalesce(h.id, t.id)	-- whose copy it is: of a new one while there is one
 LEFT JOIN livesync.table_waits() w ON w.table_id = t.id
+LEFT JOIN livesync.table_waits() z ON z.table_id = h.id
 CROSS JOIN LATERAL (
 	SELECT count(x.done_at)::integer AS chunks_done, coalesce(sum(x.rows), 0)::bigint AS rows,
 		coalesce(sum(x.bytes), 0)::bigint AS bytes, min(x.started_at) AS started_at, max(x.done_at) AS done_at
-	FROM livesync.chunk x WHERE x.table_id = t.id AND x.generation = t.generation) k
+	FROM livesync.chunk x WHERE x.table_id = y.id AND x.generation = y.generation) k
 CROSS JOIN LATERAL (
 	SELECT coalesce(sum(u.rows), 0)::bigint AS rows, coalesce(sum(u.bytes), 0)::bigint AS bytes,
 		count(*) AS chunks, min(u.began_at) AS started_at,
 		coalesce(sum(least(u.rows / nullif(CASE WHEN k.chunks_done > 0 THEN k.rows::numeric / k.chunks_done
-			ELSE t.rows_expected::numeric / nullif(t.chunks_total, 0) END, 0), 1)), 0) AS done
-	FROM running u WHERE u.table_id = t.id) r
+			ELSE y.rows_expected::numeric / nullif(y.chunks_total, 0) END, 0), 1)), 0) AS done
+	FROM running u WHERE u.table_id = y.id) r
 CROSS JOIN LATERAL (
 	SELECT CASE
-			WHEN coalesce(t.failed_from, t.paused_from, t.state) IN ('streaming', 'catching_up') THEN 1.0
-			WHEN t.chunks_total = 0 THEN 0.0
-			WHEN k.chunks_done = t.chunks_total THEN 1.0
-			ELSE least((k.chunks_done + r.done) / t.chunks_total, 0.999)
+			WHEN coalesce(y.failed_from, y.paused_from, y.state) IN ('streaming', 'catching_up') THEN 1.0
+			WHEN y.chunks_total = 0 THEN 0.0
+			WHEN k.chunks_done = y.chunks_total THEN 1.0
+			ELSE least((k.chunks_done + r.done) / y.chunks_total, 0.999)
 		END AS done,
 		CASE WHEN r.chunks > 0 THEN clock_timestamp() ELSE k.done_at END - least(k.started_at, r.started_at) AS took) f
 LEFT JOIN LATERAL (
 	SELECT sum(p.changes)::bigint AS changes FROM livesync.spool p
 	WHERE p.table_id = t.id AND p.generation = t.generation) s ON true
-WHERE NOT t.released AND livesync.may_see(c.owner);
-COMMENT ON VIEW livesync.tables IS 'A line for each synced table. percent, rows_per_second, eta: of the copy, from its first chunk to its last; spooled_changes: parked until they may be applied.';
+WHERE NOT t.released AND t.shadow_of IS NULL AND livesync.may_see(c.owner);
+COMMENT ON VIEW livesync.tables IS 'A line for each synced table. While resync_table() copies it again, the columns of the copy are those of the new one. percent, rows_per_second, eta: of the copy, from its first chunk to its last; spooled_changes: parked until they may be applied.';
 
 CREATE VIEW livesync.progress WITH (security_barrier) AS
 SELECT c.name AS connector,

@@ -16,6 +16,7 @@ SELECT livesync.drop_connector('nobody');
 SELECT livesync.refresh_connector('nobody');
 SELECT livesync.retry_table('nobody', 'a.b');
 SELECT livesync.rename_connector('nobody', 'somebody');
+SELECT livesync.resync_table('nobody', 'a.b');
 SELECT livesync.add_table('nobody', 'a.b');
 SELECT livesync.remove_table('nobody', 'a.b');
 SELECT livesync.wait_for_sync('nobody');

@@ -427,7 +427,8 @@ find_table(const state::Connector *connector, const char *name)
 
 	begin_sql();
 	int64 id = run_sql("SELECT id FROM livesync.synced_table WHERE connector_id = $1 "
-					   "AND source_schema || '.' || source_name = $2 AND NOT released",
+					   "AND source_schema || '.' || source_name = $2 AND NOT released "
+					   "AND shadow_of IS NULL",
 					   {int_value(connector->id), text_value(name)}) > 0
 				   ? get_bigint(0, 1)
 				   : 0;

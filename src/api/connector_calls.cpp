@@ -14,6 +14,7 @@
 #include "target/origin.hpp"
 #include "worker/listing.hpp"
 #include "worker/registry.hpp"
+#include "worker/resync.hpp"
 #include "worker/source_address.hpp"
 
 using namespace base;
@@ -219,11 +220,20 @@ is_copy(const state::Connector *connector)
 }
 
 void
+delete_connector(const state::Connector *connector)
+{
+	worker::drop_shadows(connector->id);
+	if (run_alone("DELETE FROM livesync.connector WHERE id = $1", {int_value(connector->id)}) == 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("connector \"%s\" does not exist any more", connector->name)));
+}
+
+void
 drop_copy(const state::Connector *connector)
 {
 	worker::hold_connector(connector->id);
 	state::record_event(connector->name, nullptr, "connector_dropped", nullptr);
-	run_alone("DELETE FROM livesync.connector WHERE id = $1", {int_value(connector->id)});
+	delete_connector(connector);
 	ereport(
 		WARNING,
 		(errmsg("replication slot \"%s\" was left at the source", connector->slot_name),
@@ -254,7 +264,7 @@ drop_original(const state::Connector *connector, bool force)
 	cleanup.ssh_known_hosts = connector->ssh_known_hosts;
 	state::add_cleanup(cleanup);
 	state::record_event(connector->name, nullptr, "connector_dropped", nullptr);
-	run_alone("DELETE FROM livesync.connector WHERE id = $1", {int_value(connector->id)});
+	delete_connector(connector);
 	worker::look_at_transaction_end(worker::kSweeper);
 }
 

@@ -21,7 +21,8 @@ find_table(const state::Connector *connector, const char *name, state::RowLock l
 {
 	begin_sql();
 	int64 id = run_sql("SELECT id FROM livesync.synced_table WHERE connector_id = $1 "
-					   "AND source_schema || '.' || source_name = $2 AND NOT released",
+					   "AND source_schema || '.' || source_name = $2 AND NOT released "
+					   "AND shadow_of IS NULL",
 					   {int_value(connector->id), text_value(name)}) > 0
 				   ? get_bigint(0, 1)
 				   : 0;
@@ -71,6 +72,24 @@ has_failed(const state::SyncedTable *table)
 		   (table->state == state::TableState::catching_up && table->last_error != nullptr);
 }
 
+/* One that was copied before, and is not held still. */
+bool
+may_resync(state::TableState state)
+{
+	switch (state)
+	{
+		case state::TableState::catching_up:
+		case state::TableState::streaming:
+		case state::TableState::failed:
+			return true;
+		case state::TableState::queued:
+		case state::TableState::copying:
+		case state::TableState::paused:
+			return false;
+	}
+	return false;
+}
+
 bool
 may_pause(state::TableState state)
 {
@@ -97,6 +116,7 @@ PG_FUNCTION_INFO_V1(livesync_retry_table);
 PG_FUNCTION_INFO_V1(livesync_skip_change);
 PG_FUNCTION_INFO_V1(livesync_pause_table);
 PG_FUNCTION_INFO_V1(livesync_resume_table);
+PG_FUNCTION_INFO_V1(livesync_resync_table);
 
 PGDLLEXPORT Datum
 livesync_retry_table(PG_FUNCTION_ARGS)
@@ -177,6 +197,24 @@ livesync_resume_table(PG_FUNCTION_ARGS)
 							errdetail("Its state is %s.", state::state_name(table->state))));
 	}
 	api::end_call(call, "table_resumed");
+	PG_RETURN_VOID();
+}
+
+PGDLLEXPORT Datum
+livesync_resync_table(PG_FUNCTION_ARGS)
+{
+	api::TableCall call = api::begin_call(fcinfo);
+	state::SyncedTable *table = api::find_table(call.connector, call.name, state::RowLock::none);
+
+	if (!api::may_resync(table->state))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("table \"%s\" cannot be copied again now", call.name),
+						errdetail("Its state is %s.", state::state_name(table->state))));
+	if (!state::add_shadow(table->id))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("table \"%s\" is being copied again already", call.name),
+						errhint("livesync.tables shows how far it is.")));
+	api::end_call(call, "table_resync_wanted");
 	PG_RETURN_VOID();
 }
 }

@@ -147,4 +147,10 @@ delete_segments(int64 table_id, int generation, int64 up_to)
 			  {bigint_value(table_id), int_value(generation), bigint_value(up_to)});
 }
 
+void
+forget_spool(int64 table_id)
+{
+	run_alone("DELETE FROM livesync.spool WHERE table_id = $1", {bigint_value(table_id)});
+}
+
 } // namespace state

@@ -49,5 +49,6 @@ void delete_entry(int64 table_id, int generation, int64 segment, int entry);
 /* What is left of a segment; the segments before it are gone. */
 void cut_segment(int64 table_id, int generation, int64 number, std::string_view rest);
 void delete_segments(int64 table_id, int generation, int64 up_to);
+void forget_spool(int64 table_id);
 
 } // namespace state

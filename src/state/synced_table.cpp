@@ -21,7 +21,8 @@ namespace
 	"end_lsn, bytes_expected, chunks_total, binary_types::text[], "                                \
 	"coalesce(paused_from, failed_from, state), "                                                  \
 	"(SELECT w.wanted FROM livesync.wish w WHERE w.table_id = synced_table.id), last_error, "      \
-	"parked_lsn, hypertable_column, chunk_interval::text, storage FROM livesync.synced_table "
+	"parked_lsn, hypertable_column, chunk_interval::text, storage, coalesce(shadow_of, 0), "       \
+	"coalesce(parked_segment, 0) FROM livesync.synced_table "
 
 struct StateWord
 {
@@ -44,7 +45,7 @@ struct PhaseWord
 constexpr PhaseWord kPhaseWords[] = {
 	{Phase::none, ""},			 {Phase::publish_gate, "publish_gate"},
 	{Phase::confirm, "confirm"}, {Phase::gate, "gate"},
-	{Phase::load, "load"},
+	{Phase::load, "load"},		 {Phase::exchange, "exchange"},
 };
 
 struct WishWord
@@ -149,6 +150,8 @@ read_row(const SqlScope &scope, uint64 row)
 	it->hypertable_column = get_text(scope, row, 31);
 	it->chunk_interval = get_text(scope, row, 32);
 	it->storage = get_text(scope, row, 33);
+	it->shadow_of = get_bigint(row, 34);
+	it->parked_segment = get_bigint(row, 35);
 	return it;
 }
 
@@ -274,7 +277,7 @@ find_table(int connector_id, const char *schema, const char *name)
 {
 	begin_sql();
 	run_sql("SELECT id FROM livesync.synced_table WHERE connector_id = $1 AND source_schema = $2 "
-			"AND source_name = $3",
+			"AND source_name = $3 AND shadow_of IS NULL",
 			{int_value(connector_id), text_value(schema), text_value(name)});
 	int64 id = get_bigint(0, 1);
 

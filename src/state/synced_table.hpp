@@ -39,6 +39,7 @@ enum class Phase
 	confirm,	  /* then the slot must confirm past that, and the walsender must be a fresh one */
 	gate,		  /* copying: writers from before the spool must end first (a copy worker waits) */
 	load,		  /* copying: chunks are planned and being loaded */
+	exchange, /* catching_up, a table and its shadow alike: at the same position, until a copy worker took over the differences */
 };
 
 enum class CopyMode
@@ -89,7 +90,9 @@ struct SyncedTable
 	int64 bytes_expected;
 	int chunks_total;
 	Wish wish;
-	char *last_error;		 /* the last failure, until it is known to be mended */
+	char *last_error; /* the last failure, until it is known to be mended */
+	int64 shadow_of;  /* 0: none */
+	int64 parked_segment;
 	char *hypertable_column; /* a target that we create becomes a hypertable by it; nullptr: not */
 	char *chunk_interval;	 /* of that hypertable, as text; nullptr: the default */
 };
@@ -173,6 +176,21 @@ bool make_wish(int64 id, Wish wish);	 /* false: there is one already; waits for 
 bool cancel_wish(int64 id, Wish wish);	 /* false: there is none such, not any more */
 bool try_take_wish(int64 id, Wish wish); /* the same without waiting, by who fulfils it */
 bool has_wish(int64 id);
+/*
+ * Resync: a shadow is a second synced table for the same source table.  It goes through all states up to catching_up
+ * with a target of its own, beside the table itself, which goes on as it is.
+ */
+bool add_shadow(int64 id); /* false: it has one; waits for other calls */
+SyncedTable *load_shadow(int64 id, RowLock lock);
+/* Both stand at `applied` here; from now on both are parked. */
+void begin_exchange(const SyncedTable *table, const SyncedTable *shadow, int64 last_segment,
+					XLogRecPtr applied);
+/* The table is what the shadow was: what was parked for it before counts no more. */
+void finish_exchange(const SyncedTable *table, const SyncedTable *shadow);
+/* The table goes on as it was before the exchange. */
+void leave_exchange(int64 id);
+/* With all that is kept of it. */
+void delete_table(int64 id);
 /* Copy again from the start, in a new generation; its target must be emptied by who calls. */
 void restart_copy(int64 id, bool empty_target);
 

@@ -12,6 +12,7 @@
  *   commit            batches, spools, the local transaction and the position it proves
  *   membership        publications → synced tables
  *   own_publication   what calls want of it
+ *   resync            tables that are copied again while they stream
  *   schedule          starts copies, flips tables to streaming, keeps copy workers running
  *
  * The local transaction opens when the first thing must be written and closes at the end of a source transaction; in between
@@ -152,6 +153,9 @@ void alter_own_publication(ConnectorWorker *worker);
 
 /* schedule.cpp */
 void reload_routes(ConnectorWorker *worker);
+/* resync.cpp: the shadow is complete; false: its table cannot be exchanged now */
+bool try_begin_exchange(ConnectorWorker *worker, const state::SyncedTable *shadow);
+
 void pause_tables(ConnectorWorker *worker);	   /* those that calls want paused */
 bool schedule_tables(ConnectorWorker *worker); /* false: all tables stream */
 void schedule_copies(ConnectorWorker *worker);

@@ -59,6 +59,7 @@ bool poll_gates(Copier *copier);
 bool load_one_chunk(Copier *copier);
 bool finish_one_table(Copier *copier);
 bool drain_one_table(Copier *copier);
+bool exchange_one_table(Copier *copier); /* resync.cpp */
 bool skip_one_change(Copier *copier);
 void release_finished_snapshots(Copier *copier);
 

@@ -207,18 +207,19 @@ drain_one_table(Copier *copier)
 
 	base::begin_transaction();
 	MemoryContextSwitchTo(copier->turn);
-	int64 id =
-		pick_table(copier,
-				   "SELECT t.id FROM livesync.synced_table t WHERE t.connector_id = $1 "
-				   "AND t.state = 'catching_up' AND (SELECT sum(s.changes) FROM livesync.spool s "
-				   "WHERE s.table_id = t.id AND s.generation = t.generation) > $2 "
-				   "AND NOT EXISTS (SELECT FROM livesync.wish w WHERE w.table_id = t.id) LIMIT 1 "
-				   "FOR NO KEY UPDATE OF t SKIP LOCKED",
-				   kTailChanges);
+	int64 id = pick_table(
+		copier,
+		"SELECT t.id FROM livesync.synced_table t WHERE t.connector_id = $1 "
+		"AND t.state = 'catching_up' AND t.phase = '' AND (SELECT sum(s.changes) FROM livesync.spool s "
+		"WHERE s.table_id = t.id AND s.generation = t.generation) > $2 "
+		"AND NOT EXISTS (SELECT FROM livesync.wish w WHERE w.table_id = t.id) LIMIT 1 "
+		"FOR NO KEY UPDATE OF t SKIP LOCKED",
+		kTailChanges);
 	state::SyncedTable *table =
 		id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
 	bool keep = table != nullptr && table->state == state::TableState::catching_up &&
-				table->wish == state::Wish::none && drain_locked(copier, table);
+				table->phase == state::Phase::none && table->wish == state::Wish::none &&
+				drain_locked(copier, table);
 
 	if (keep)
 	{

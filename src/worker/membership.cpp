@@ -22,6 +22,7 @@
 #include "state/shape.hpp"
 #include "worker/listing.hpp"
 #include "worker/registry.hpp"
+#include "worker/resync.hpp"
 #include "worker/slot_health.hpp"
 
 namespace worker
@@ -79,6 +80,7 @@ is_published_otherwise(const state::SyncedTable *recorded, const source::Publish
 void
 release_table(ConnectorWorker *worker, const state::SyncedTable *table, const char *why)
 {
+	cancel_resync(worker->config, table);
 	stop_copies(table->id);
 	/* waits for the row locks of what was stopped */
 	(void) state::load_table(table->id, state::RowLock::update);
@@ -93,6 +95,7 @@ void
 republish_table(ConnectorWorker *worker, const state::SyncedTable *table,
 				const source::PublishedTable &published)
 {
+	cancel_resync(worker->config, table);
 	stop_copies(table->id);
 	(void) state::load_table(table->id, state::RowLock::update);
 	state::record_publication(table->id, describe_publication(published), true);
@@ -140,7 +143,12 @@ compare_recorded(ConnectorWorker *worker, const state::SyncedTable *table,
 	}
 	else if (strcmp(table->fingerprint, match.fingerprint) != 0)
 	{
+		bool was_copied_again = cancel_resync(worker->config, table);
+
 		state::record_publication(table->id, describe_publication(match), false);
+		/* with the columns of now */
+		if (was_copied_again)
+			(void) state::add_shadow(table->id);
 		worker->tables_changed = true;
 	}
 }
@@ -192,6 +200,10 @@ reconcile(ConnectorWorker *worker, const source::PublishedTables &published)
 	for (int i = 0; i < recorded.count; i++)
 	{
 		const state::SyncedTable *table = recorded.tables[i];
+
+		/* it goes with its table */
+		if (table->shadow_of != 0)
+			continue;
 		const source::PublishedTable *match =
 			find_published(published, table->source_schema, table->source_name);
 

@@ -59,6 +59,16 @@ divert_to_spool(ConnectorWorker *worker, Route *route)
 	worker->tables_changed = true;
 }
 
+/* A shadow gets everything that its table gets, and never streams. */
+void
+spool_for_shadow(ConnectorWorker *worker, uint32 relid, std::string_view raw)
+{
+	Route *shadow = find_shadow_route(worker->routes, relid);
+
+	if (shadow != nullptr && is_spooling(shadow))
+		spool_change(worker, shadow, raw, 1);
+}
+
 void
 take_change(ConnectorWorker *worker, const wire::Message &message, std::string_view raw)
 {
@@ -67,6 +77,7 @@ take_change(ConnectorWorker *worker, const wire::Message &message, std::string_v
 	if (route == nullptr)
 		return;
 	check_columns(find_relation(worker->routes, route->relid), route->name, message.change);
+	spool_for_shadow(worker, message.change.relid, raw);
 	if (route->table->state == state::TableState::streaming)
 	{
 		if (message.kind != wire::MessageKind::insert || !may_be_filtered(route->table) ||
@@ -102,6 +113,7 @@ take_truncate(ConnectorWorker *worker, const wire::Message &message, std::string
 
 		if (route == nullptr)
 			continue;
+		spool_for_shadow(worker, message.truncate.relid(i), raw);
 		if (route->table->state == state::TableState::streaming)
 			streaming[count++] = route;
 		else if (is_spooling(route))
@@ -125,8 +137,9 @@ take_relation(ConnectorWorker *worker, const wire::Message &message, std::string
 		flush_route(worker, route);
 	remember_relation(worker->routes, message.relation, raw);
 	/* a segment that was begun has the old description in front: say the new one too */
-	if (route != nullptr && is_spooling(route) && route->spool != nullptr && route->spool->len > 0)
-		spool_change(worker, route, raw, 0);
+	for (Route *it : {route, find_shadow_route(worker->routes, message.relation.relid)})
+		if (it != nullptr && is_spooling(it) && it->spool != nullptr && it->spool->len > 0)
+			spool_change(worker, it, raw, 0);
 }
 
 [[noreturn]] void

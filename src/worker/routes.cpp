@@ -5,18 +5,27 @@
  */
 #include "worker/routes.hpp"
 
+#include "state/spool.hpp"
+
 namespace worker
 {
 namespace
 {
 
+/* As a route begins. */
+struct RouteKey
+{
+	uint32 relid;
+	uint32 is_shadow;
+};
+
 HTAB *
-make_table(const char *name, Size entry_size, MemoryContext context)
+make_table(const char *name, Size key_size, Size entry_size, MemoryContext context)
 {
 	HASHCTL control;
 
 	memset(&control, 0, sizeof(control));
-	control.keysize = sizeof(uint32);
+	control.keysize = key_size;
 	control.entrysize = entry_size;
 	control.hcxt = context;
 	return hash_create(name, 128, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
@@ -45,6 +54,9 @@ forget_route(Routes *routes, Route *route)
 	if (route->is_busy)
 		leave_busy(routes, route);
 	close_route_target(route);
+	/* it may be gone for a while by now, and nobody else knows of what was parked since */
+	if (route->is_shadow)
+		state::forget_spool(route->table->id);
 	if (route->spool != nullptr)
 	{
 		pfree(route->spool->data);
@@ -58,18 +70,19 @@ void
 take_over(Routes *routes, const state::SyncedTable *table)
 {
 	bool found;
-	uint32 relid = table->source_oid;
-	Route *route = (Route *) hash_search(routes->by_relid, &relid, HASH_ENTER, &found);
+	RouteKey key{table->source_oid, table->shadow_of != 0};
+	Route *route = (Route *) hash_search(routes->by_relid, &key, HASH_ENTER, &found);
 
 	if (found && route->table->id != table->id)
 	{
 		forget_route(routes, route);
-		route = (Route *) hash_search(routes->by_relid, &relid, HASH_ENTER, &found);
+		route = (Route *) hash_search(routes->by_relid, &key, HASH_ENTER, &found);
 	}
 	if (!found)
 	{
 		memset(route, 0, sizeof(*route));
-		route->relid = relid;
+		route->relid = key.relid;
+		route->is_shadow = key.is_shadow;
 		route->last_segment = -1;
 		route->table_context =
 			AllocSetContextCreate(routes->context, "livesync route", ALLOCSET_SMALL_SIZES);
@@ -99,8 +112,9 @@ make_routes(MemoryContext parent)
 	Routes *routes = (Routes *) MemoryContextAllocZero(context, sizeof(Routes));
 
 	routes->context = context;
-	routes->by_relid = make_table("livesync routes", sizeof(Route), context);
-	routes->relations = make_table("livesync relations", sizeof(StreamRelation), context);
+	routes->by_relid = make_table("livesync routes", sizeof(RouteKey), sizeof(Route), context);
+	routes->relations =
+		make_table("livesync relations", sizeof(uint32), sizeof(StreamRelation), context);
 	return routes;
 }
 
@@ -114,8 +128,12 @@ load_routes(Routes *routes, int connector_id)
 	hash_seq_init(&scan, routes->by_relid);
 	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
 		route->is_listed = false;
+	routes->nshadows = 0;
 	for (int i = 0; i < list.count; i++)
+	{
 		take_over(routes, list.tables[i]);
+		routes->nshadows += list.tables[i]->shadow_of != 0;
+	}
 	hash_seq_init(&scan, routes->by_relid);
 	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
 		if (!route->is_listed)
@@ -125,7 +143,18 @@ load_routes(Routes *routes, int connector_id)
 Route *
 find_route(const Routes *routes, uint32 relid)
 {
-	return (Route *) hash_search(routes->by_relid, &relid, HASH_FIND, nullptr);
+	RouteKey key{relid, false};
+
+	return (Route *) hash_search(routes->by_relid, &key, HASH_FIND, nullptr);
+}
+
+Route *
+find_shadow_route(const Routes *routes, uint32 relid)
+{
+	RouteKey key{relid, true};
+
+	return routes->nshadows > 0 ? (Route *) hash_search(routes->by_relid, &key, HASH_FIND, nullptr)
+								: nullptr;
 }
 
 void

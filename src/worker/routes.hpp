@@ -2,8 +2,9 @@
  * worker/routes.hpp
  *
  * Where the changes of a source relation go: to the target table as they come, to the table's
- * spool, or nowhere.  One route for each synced table, found by the source's relation id, which
- * is what the stream says and what survives a rename at the source.
+ * spool, or nowhere.  One route for each synced table, and one for its shadow while it is copied
+ * again, found by the source's relation id, which is what the stream says and what survives a
+ * rename at the source.
  *
  * Owns: the routes, what is known of the stream's relations, and the changes that wait in each
  * route for the end of the batch.
@@ -38,7 +39,8 @@ struct StreamRelation
 
 struct Route
 {
-	uint32 relid; /* hash key */
+	uint32 relid; /* hash key, with the next */
+	uint32 is_shadow;
 	state::SyncedTable *table;
 	MemoryContext table_context;
 	char *name;		/* "schema.table" at the source */
@@ -73,6 +75,7 @@ struct Routes
 {
 	MemoryContext context;
 	HTAB *by_relid;
+	int nshadows;
 	HTAB *relations;
 	Route *busy; /* those with changes, spool entries or counts that are not written yet */
 };
@@ -82,6 +85,8 @@ Routes *make_routes(MemoryContext parent);
 /* Take over the tables of the connector as they are recorded now. Needs a transaction. */
 void load_routes(Routes *routes, int connector_id);
 Route *find_route(const Routes *routes, uint32 relid);
+/* The route of its shadow, which gets all its changes too; nullptr: it is not being copied again. */
+Route *find_shadow_route(const Routes *routes, uint32 relid);
 
 /* A connector may have thousands of routes, and a commit concerns a few: these are in a list. */
 void note_busy(Routes *routes, Route *route);

@@ -107,7 +107,10 @@ flip_step(void *argument)
 	step->result = drain_spool(&step->drain);
 	if (step->result == DrainResult::empty)
 		step->result = restore_aside(&step->drain);
-	if (step->result == DrainResult::empty && step->drain.refetched <= step->worker->applied)
+	if (step->result == DrainResult::empty && step->drain.refetched <= step->worker->applied &&
+		step->table->shadow_of != 0)
+		step->is_done = try_begin_exchange(step->worker, step->table);
+	else if (step->result == DrainResult::empty && step->drain.refetched <= step->worker->applied)
 	{
 		state::set_streaming(step->table->id);
 		set_table_wait(step->table->id, nullptr);
@@ -187,7 +190,8 @@ try_flip(ConnectorWorker *worker, Route *route)
 	bool is_blocked = false;
 
 	if (table != nullptr && table->state == state::TableState::catching_up &&
-		table->end_lsn <= worker->applied && !state::has_wish(table->id) &&
+		table->phase == state::Phase::none && table->end_lsn <= worker->applied &&
+		!state::has_wish(table->id) &&
 		state::count_spooled(table->id, table->generation) <= kTailChanges)
 		keep = flip_locked(worker, table, &is_blocked);
 	MemoryContextSwitchTo(old);
@@ -198,7 +202,7 @@ try_flip(ConnectorWorker *worker, Route *route)
 	else
 	{
 		AbortCurrentTransaction();
-		if (is_blocked)
+		if (is_blocked || route->is_shadow)
 			route->flip_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kFlipPauseMs);
 	}
 	MemoryContextDelete(context);
@@ -234,7 +238,7 @@ try_pause(ConnectorWorker *worker, Route *route)
 {
 	base::begin_transaction();
 	state::SyncedTable *table = state::load_table(route->table->id, state::RowLock::try_update);
-	bool is_paused = table != nullptr &&
+	bool is_paused = table != nullptr && table->phase != state::Phase::exchange &&
 					 (table->state == state::TableState::streaming ||
 					  table->state == state::TableState::copying ||
 					  table->state == state::TableState::catching_up) &&
@@ -263,6 +267,7 @@ schedule_table(ConnectorWorker *worker, Route *route, TimestampTz now)
 			break;
 		case state::TableState::catching_up:
 			if (route->table->wish == state::Wish::none &&
+				route->table->phase == state::Phase::none &&
 				route->table->end_lsn <= worker->applied && route->flip_at <= now)
 				try_flip(worker, route);
 			break;
@@ -318,7 +323,8 @@ count_copy_jobs(int connector_id)
 		"WHERE c.table_id = t.id AND c.generation = t.generation AND c.done_at IS NULL) "
 		"OR t.state IN ('failed', 'catching_up') AND EXISTS (SELECT FROM livesync.wish w "
 		"WHERE w.table_id = t.id AND w.wanted = 'skip') "
-		"OR t.state = 'catching_up' AND NOT EXISTS (SELECT FROM livesync.wish w "
+		"OR t.phase = 'exchange' AND t.shadow_of IS NOT NULL "
+		"OR t.state = 'catching_up' AND t.phase = '' AND NOT EXISTS (SELECT FROM livesync.wish w "
 		"WHERE w.table_id = t.id) AND (SELECT sum(s.changes) FROM livesync.spool s "
 		"WHERE s.table_id = t.id AND s.generation = t.generation) > $2))",
 		{base::int_value(connector_id), base::int_value(kTailChanges)});

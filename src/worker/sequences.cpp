@@ -128,7 +128,8 @@ find_owned_sequences(source::Connection *control, const state::SyncedTables &tab
 	{
 		const state::SyncedTable *table = tables.tables[source::get_int64(owned, row, 0)];
 
-		if (!exists_here(table))
+		/* A shadow is the same table once more. */
+		if (table->shadow_of != 0 || !exists_here(table))
 			continue;
 		char *column = source::get_text(owned, row, 3);
 

@@ -11,6 +11,8 @@
 #include "target/hypertable.hpp"
 #include "target/table_creation.hpp"
 #include "worker/follow.hpp"
+#include "worker/resync.hpp"
+#include "worker/routes.hpp"
 
 namespace worker
 {
@@ -210,7 +212,10 @@ begin_copy(const state::Connector *config, const state::SyncedTable *table,
 	source::refuse_hypertable(control, table->source_oid, table->source_schema, table->source_name);
 	check_target_is_free(table);
 	check_is_hypertable(table);
-	if (config->create_tables && !target::table_exists(table->target_schema, table->target_name))
+	if (table->shadow_of != 0)
+		prepare_shadow(table);
+	else if (config->create_tables &&
+			 !target::table_exists(table->target_schema, table->target_name))
 		create_target(config, table, control);
 	/* columns are changed more easily without rows, and these have to go anyway */
 	if (table->copy_data && table->generation > 0 && table->empty_at_start)

@@ -30,6 +30,7 @@ SELECT is(signature(name), expected, format('signature of %s()', name)) FROM (VA
 	('add_table', 'connector text, source_table text, target_table text DEFAULT NULL::text, copy_data boolean DEFAULT true, '
 		'hypertable_column text DEFAULT NULL::text, chunk_interval interval DEFAULT NULL::interval → void'),
 	('remove_table', 'connector text, source_table text → void'),
+	('resync_table', 'connector text, source_table text → void'),
 	('retry_table', 'connector text, source_table text → void'),
 	('wait_for_sync', 'connector text DEFAULT NULL::text, timeout interval DEFAULT NULL::interval → boolean'),
 	('wait_for_lsn', 'connector text, lsn pg_lsn DEFAULT NULL::pg_lsn, timeout interval DEFAULT NULL::interval → boolean'),
