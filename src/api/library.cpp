@@ -3,6 +3,7 @@
  *
  * What the server calls when it loads the library.
  */
+#include "api/leftovers.hpp"
 #include "base/pg.hpp"
 #include "base/settings.hpp"
 #include "worker/launcher.hpp"
@@ -27,7 +28,12 @@ on_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_i
 	if (previous_access_hook)
 		previous_access_hook(access, class_id, object_id, sub_id, argument);
 	if (access == OAT_DROP && class_id == DatabaseRelationId)
+	{
+		api::warn_of_dropped_database(object_id);
 		worker::stop_database(object_id);
+	}
+	if (access == OAT_DROP && class_id == RelationRelationId && sub_id == 0)
+		api::warn_of_dropped_table(object_id);
 }
 
 } // namespace

@@ -54,11 +54,12 @@ finish_cleanup(int64 id)
 	run_alone("DELETE FROM livesync.cleanup WHERE id = $1", {bigint_value(id)});
 }
 
-void
+bool
 record_cleanup_error(int64 id, const char *error)
 {
-	run_alone("UPDATE livesync.cleanup SET last_error = $2 WHERE id = $1",
-			  {bigint_value(id), text_value(error)});
+	return run_alone("UPDATE livesync.cleanup SET last_error = $2 WHERE id = $1 "
+					 "AND last_error IS DISTINCT FROM $2",
+					 {bigint_value(id), text_value(error)}) == 1;
 }
 
 } // namespace state

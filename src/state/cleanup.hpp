@@ -29,6 +29,7 @@ struct Cleanup
 void add_cleanup(const Cleanup &cleanup);
 Cleanup *next_cleanup(int64 after); /* nullptr: none */
 void finish_cleanup(int64 id);
-void record_cleanup_error(int64 id, const char *error);
+/* False: it is the error of last time. */
+bool record_cleanup_error(int64 id, const char *error);
 
 } // namespace state

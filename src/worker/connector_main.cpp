@@ -81,6 +81,7 @@ connect(ConnectorWorker *worker)
 	open_stream(worker);
 	source::set_while_waiting(keep_feedback, worker);
 	MemoryContextSwitchTo(old);
+	show_slot(worker->config->name, name);
 	note_success();
 }
 

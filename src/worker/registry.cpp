@@ -274,6 +274,26 @@ slot_connector(int slot)
 	return registry->connectors[slot].connector_id;
 }
 
+SlotInUse *
+list_slots(Oid database, int *count)
+{
+	SlotInUse *list = (SlotInUse *) palloc(sizeof(SlotInUse) * (registry->nconnectors + 1));
+
+	*count = 0;
+	LWLockAcquire(registry->lock, LW_SHARED);
+	for (int i = 0; i < registry->nconnectors; i++)
+	{
+		const ConnectorEntry &it = registry->connectors[i];
+
+		if (!it.is_used || it.database != database || it.slot_name[0] == '\0')
+			continue;
+		memcpy(list[*count].connector, it.name, NAMEDATALEN);
+		memcpy(list[(*count)++].slot_name, it.slot_name, NAMEDATALEN);
+	}
+	LWLockRelease(registry->lock);
+	return list;
+}
+
 void
 stop_database(Oid database)
 {

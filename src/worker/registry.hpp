@@ -57,6 +57,8 @@ struct ConnectorEntry
 	TimestampTz applied_at;
 	SlotHealth slot;
 	char waiting_for[kTextSize];
+	char name[NAMEDATALEN];		 /* of the connector, as it was when it last began */
+	char slot_name[NAMEDATALEN]; /* "": it has none yet */
 };
 
 struct CopyEntry
@@ -122,6 +124,15 @@ void forget_slot(int slot);
 Oid slot_database(int slot);
 int slot_connector(int slot);
 
+struct SlotInUse
+{
+	char connector[NAMEDATALEN];
+	char slot_name[NAMEDATALEN];
+};
+
+/* Slots of the connectors of any database, as far as they have run since the server started; palloc'ed. */
+SlotInUse *list_slots(Oid database, int *count);
+
 /* Keep all connectors of a database stopped for a while, because it is being dropped. */
 void stop_database(Oid database);
 
@@ -141,6 +152,7 @@ enum class Ending
 };
 void set_ending(Ending ending);
 void note_success(); /* it works: the delay begins small again */
+void show_slot(const char *connector, const char *slot_name);
 ConnectorEntry *my_entry();
 void set_waiting_for(const char *text); /* nullptr: nothing */
 void set_slot_health(const SlotHealth &health);

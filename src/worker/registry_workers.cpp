@@ -90,6 +90,17 @@ note_success()
 	registry->connectors[my_slot].failures = 0;
 }
 
+void
+show_slot(const char *connector, const char *slot_name)
+{
+	ConnectorEntry *entry = my_entry();
+
+	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
+	strlcpy(entry->name, connector, sizeof(entry->name));
+	strlcpy(entry->slot_name, slot_name, sizeof(entry->slot_name));
+	LWLockRelease(registry->lock);
+}
+
 ConnectorEntry *
 my_entry()
 {

@@ -11,6 +11,7 @@
 #include "state/connector.hpp"
 #include "state/event.hpp"
 #include "target/origin.hpp"
+#include "worker/failure.hpp"
 #include "worker/process.hpp"
 #include "worker/registry.hpp"
 #include "worker/source_address.hpp"
@@ -81,6 +82,18 @@ try_sweep(const state::Cleanup *cleanup)
 	return error;
 }
 
+/* Said once, however often it is tried. */
+void
+record_error(const state::Cleanup *cleanup, const ErrorData *error)
+{
+	const char *why = describe_error(error);
+
+	if (state::record_cleanup_error(cleanup->id, why))
+		state::record_event(
+			cleanup->connector, nullptr, "source_not_cleaned",
+			psprintf("Replication slot \"%s\" is still there: %s", cleanup->slot_name, why));
+}
+
 /* The next one after `after`, which is moved on; false: there is none. */
 bool
 sweep_next(int64 *after, bool *is_done)
@@ -96,7 +109,7 @@ sweep_next(int64 *after, bool *is_done)
 		*after = cleanup->id;
 		*is_done = error == nullptr;
 		if (error != nullptr)
-			state::record_cleanup_error(cleanup->id, error->message);
+			record_error(cleanup, error);
 		else
 		{
 			state::finish_cleanup(cleanup->id);
