@@ -339,6 +339,7 @@ count_copy_jobs(int connector_id)
 struct RouteName
 {
 	uint32 relid;
+	bool is_shadow;
 	int64 table_id;
 };
 
@@ -359,14 +360,15 @@ pick_routes(const ConnectorWorker *worker, bool (*is_wanted)(const Route *route)
 	hash_seq_init(&scan, routes);
 	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
 		if (is_wanted(route))
-			it.names[it.count++] = RouteName{route->relid, route->table->id};
+			it.names[it.count++] = RouteName{route->relid, route->is_shadow != 0, route->table->id};
 	return it;
 }
 
 Route *
 find_again(const ConnectorWorker *worker, const RouteName &name)
 {
-	Route *route = find_route(worker->routes, name.relid);
+	Route *route = name.is_shadow ? find_shadow_route(worker->routes, name.relid)
+								  : find_route(worker->routes, name.relid);
 
 	return route != nullptr && route->table->id == name.table_id ? route : nullptr;
 }
