@@ -128,6 +128,21 @@ CREATE TABLE livesync.chunk (
 );
 CREATE INDEX chunk_open ON livesync.chunk (table_id, number) WHERE done_at IS NULL;
 
+-- Indexes of target tables that we created, built after the load; a row goes with the building of its index.
+CREATE TABLE livesync.pending_index (
+	table_id		bigint NOT NULL REFERENCES livesync.synced_table ON DELETE CASCADE,
+	number			integer NOT NULL,
+	name			text NOT NULL,				-- at the source; once built: of the index here
+	definition		text NOT NULL,				-- as the source gives it
+	constraint_kind	"char" NOT NULL,			-- p, u, x as in pg_constraint; empty: an index only
+	is_deferrable	boolean NOT NULL,
+	is_deferred		boolean NOT NULL,
+	is_key			boolean NOT NULL,			-- catching up needs it
+	is_unique		boolean NOT NULL,			-- holds only for rows of one moment
+	is_built		boolean NOT NULL DEFAULT false,	-- what is missing is its constraint
+	PRIMARY KEY (table_id, number)
+);
+
 -- Changes parked in stream order: each segment is a run of raw pgoutput messages with what is needed to read them.
 CREATE TABLE livesync.spool (
 	table_id		bigint NOT NULL REFERENCES livesync.synced_table ON DELETE CASCADE,
@@ -458,7 +473,7 @@ SELECT c.name AS connector,
 	k.chunks_done,
 	y.chunks_total,
 	coalesce(s.changes, 0) AS spooled_changes,
-	coalesce(w.waiting_for, z.waiting_for) AS waiting_for,
+	coalesce(w.waiting_for, z.waiting_for, i.building) AS waiting_for,
 	coalesce(t.last_error, y.last_error) AS last_error,
 	coalesce(t.hint, y.hint) AS hint,
 	t.updated_at
@@ -489,8 +504,15 @@ CROSS JOIN LATERAL (
 LEFT JOIN LATERAL (
 	SELECT sum(p.changes)::bigint AS changes FROM livesync.spool p
 	WHERE p.table_id = t.id AND p.generation = t.generation) s ON true
+LEFT JOIN LATERAL (
+	SELECT string_agg(ca.activity || coalesce(': ' || p.phase || coalesce(', ' || (100 *
+			CASE WHEN p.tuples_total > 0 THEN p.tuples_done::float8 / p.tuples_total
+				ELSE p.blocks_done::float8 / nullif(p.blocks_total, 0) END)::integer || '%', ''), ''), '; ') AS building
+	FROM livesync.copy_activity() ca
+	LEFT JOIN pg_catalog.pg_stat_progress_create_index p ON p.pid = ca.pid
+	WHERE ca.table_id = y.id AND ca.activity LIKE 'building index%') i ON true
 WHERE NOT t.released AND t.shadow_of IS NULL AND livesync.may_see(c.owner);
-COMMENT ON VIEW livesync.tables IS 'A line for each synced table. While resync_table() copies it again, the columns of the copy are those of the new one. percent, rows_per_second, eta: of the copy, from its first chunk to its last; spooled_changes: parked until they may be applied.';
+COMMENT ON VIEW livesync.tables IS 'A line for each synced table. While resync_table() copies it again, the columns of the copy are those of the new one. percent, rows_per_second, eta: of the copy, from its first chunk to its last; spooled_changes: parked until they may be applied; waiting_for: also an index that is being built after the load, with what the server says of its progress.';
 
 CREATE VIEW livesync.progress WITH (security_barrier) AS
 SELECT c.name AS connector,

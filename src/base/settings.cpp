@@ -19,6 +19,7 @@ int max_connectors = 64;
 int max_events = 10000;
 int sequence_interval_ms = 0;
 char *ssh_program = nullptr;
+bool create_indexes = true;
 char *failpoints = nullptr;
 
 namespace
@@ -73,6 +74,11 @@ define()
 	DefineCustomStringVariable("livesync.ssh_program", "OpenSSH's client, for tunnels.",
 							   "Without a path it is looked for in the usual places.", &ssh_program,
 							   "ssh", PGC_SIGHUP, GUC_SUPERUSER_ONLY, nullptr, nullptr, nullptr);
+	DefineCustomBoolVariable(
+		"livesync.create_indexes",
+		"A table that is created here gets all indexes of its source, not just the key's.",
+		"They are built after the load. Foreign keys and triggers are never brought.",
+		&create_indexes, true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
 	DefineCustomStringVariable(
 		"livesync.failpoints", "Places where workers stop or fail, for tests of the extension.",
 		"A comma-separated list of name[/schema.table]=wait|error|crash.", &failpoints, "",

@@ -2,7 +2,7 @@
  * source/catalog.hpp
  *
  * What the source's catalogs say: the published tables with a fingerprint of how they are
- * published, their columns and keys, their leaves, the server's positions.
+ * published, their columns, keys and indexes, their leaves, the server's positions.
  *
  * All structs are palloc'ed in the current memory context; names are as in the catalogs, unquoted.
  *
@@ -104,6 +104,30 @@ char *read_storage(Connection *control, Oid table);
 
 /* A type by its oid, as format_type() has it; NULL: there is none now. */
 char *read_type_name(Connection *control, Oid type, int32 modifier);
+struct SourceIndex
+{
+	char *name;		  /* of its constraint, if it has one */
+	char constraint;  /* p, u, x or '\0' */
+	char *definition; /* CREATE INDEX ...; of an exclusion constraint: EXCLUDE ... */
+	bool is_deferrable;
+	bool is_deferred;
+	bool is_primary;
+	bool is_unique;
+	bool is_plain; /* enforced at once, for all rows, over columns only */
+	int nkey;
+	char **key; /* columns of its key, as far as they are columns */
+	int ncolumns;
+	char **columns; /* all columns that it reads */
+};
+
+struct SourceIndexes
+{
+	int count;
+	SourceIndex *indexes; /* the primary key first */
+};
+
+/* The indexes that are valid. */
+SourceIndexes read_indexes(Connection *control, Oid table);
 
 struct Leaf
 {

@@ -257,6 +257,9 @@ load_table(int64 id, RowLock lock)
 		case RowLock::update:
 			sql = TABLE_COLUMNS "WHERE id = $1 FOR NO KEY UPDATE";
 			break;
+		case RowLock::try_share:
+			sql = TABLE_COLUMNS "WHERE id = $1 FOR SHARE SKIP LOCKED";
+			break;
 		case RowLock::try_update:
 			sql = TABLE_COLUMNS "WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED";
 			break;

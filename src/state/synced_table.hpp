@@ -108,7 +108,8 @@ enum class RowLock
 	none,
 	share,		/* loaders */
 	update,		/* whoever changes it */
-	try_update, /* the same without waiting: no row when it is locked */
+	try_share,	/* without waiting: no row when it is locked */
+	try_update, /* the same */
 };
 
 const char *state_name(TableState state);

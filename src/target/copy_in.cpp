@@ -6,6 +6,7 @@
 #include "target/copy_in.hpp"
 
 #include "target/relation.hpp"
+#include "target/utility.hpp"
 
 #include <cstdio>
 
@@ -70,27 +71,6 @@ copy_text(const char *sql_table, int ncolumns, const char *const *columns, bool 
 	return sql.data;
 }
 
-uint64
-run_copy(const char *sql)
-{
-	RawStmt *raw = linitial_node(RawStmt, pg_parse_query(sql));
-	PlannedStmt *statement = makeNode(PlannedStmt);
-	QueryCompletion completion;
-
-	statement->commandType = CMD_UTILITY;
-	statement->canSetTag = true;
-	statement->utilityStmt = raw->stmt;
-	statement->stmt_location = raw->stmt_location;
-	statement->stmt_len = raw->stmt_len;
-	InitializeQueryCompletion(&completion);
-	PushActiveSnapshot(GetTransactionSnapshot());
-	ProcessUtility(statement, sql, false, PROCESS_UTILITY_QUERY, nullptr, nullptr, None_Receiver,
-				   &completion);
-	PopActiveSnapshot();
-	CommandCounterIncrement();
-	return completion.nprocessed;
-}
-
 } // namespace
 
 CopyResult
@@ -111,7 +91,7 @@ copy_in(const char *sql_table, Oid owner, int ncolumns, const char *const *colum
 		Role role = become_owner(owner);
 
 		stdin = stream;
-		rows = run_copy(copy_text(sql_table, ncolumns, columns, binary));
+		rows = run_utility(copy_text(sql_table, ncolumns, columns, binary));
 		restore_role(role);
 	}
 	PG_FINALLY();

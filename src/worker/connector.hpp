@@ -102,6 +102,7 @@ struct ConnectorWorker
 	bool tables_changed; /* load the routes again */
 	TimestampTz tables_at;
 	TimestampTz housekept_at;
+	bool has_index_jobs;	/* perhaps for tables that stream already */
 	bool needs_reconnect;	/* the walsender must forget what it knows of publications */
 	wire::Lsn connected_at; /* position where this walsender began */
 };

@@ -194,7 +194,7 @@ do_housekeeping(ConnectorWorker *worker)
 		/* nothing may be received with the routes of before: the spool of a table that streams is never read */
 		if (worker->tables_changed)
 			reload_routes(worker);
-		if (has_work)
+		if (has_work || worker->has_index_jobs)
 			schedule_copies(worker);
 	}
 	if (worker->needs_reconnect)
@@ -264,6 +264,7 @@ make_worker()
 										  8 * 1024 * 1024);
 	worker->routes = make_routes(TopMemoryContext);
 	worker->streamed = make_streamed(TopMemoryContext);
+	worker->has_index_jobs = true; /* not known yet */
 	return worker;
 }
 

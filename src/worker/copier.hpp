@@ -7,6 +7,7 @@
  *   plan        gates; the plan of a table; its exported snapshot
  *   load        one chunk
  *   finish      the end of a table's load; long spools
+ *   indexes     of the tables that we created
  *   skip        drops the change that makes a table fail, when a call asks for it
  *
  * A copy worker owns nothing that must survive: claims are row locks and advisory locks, and end with it.
@@ -58,10 +59,14 @@ struct Copier
 bool poll_gates(Copier *copier);
 bool load_one_chunk(Copier *copier);
 bool finish_one_table(Copier *copier);
+bool build_one_index(Copier *copier);
 bool drain_one_table(Copier *copier);
 bool exchange_one_table(Copier *copier); /* resync.cpp */
 bool skip_one_change(Copier *copier);
 void release_finished_snapshots(Copier *copier);
+
+/* Replays the spool of a table whose row is held, up to most_segments (0: all). True: commit; it may have failed. */
+bool drain_locked(const Copier *copier, state::SyncedTable *table, int most_segments);
 
 /* Writes the table off to start over: it goes back to queued, and why is told in events. */
 void restart_table(const Copier *copier, const state::SyncedTable *table, const char *why);

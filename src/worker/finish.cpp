@@ -14,6 +14,7 @@
 #include "worker/drain.hpp"
 #include "worker/failure.hpp"
 #include "worker/follow.hpp"
+#include "worker/indexes.hpp"
 #include "worker/registry.hpp"
 
 namespace worker
@@ -56,10 +57,30 @@ add_new_leaves(const Copier *copier, const state::SyncedTable *table)
 	return false;
 }
 
-} // namespace
-
-namespace
+bool
+end_load(Copier *copier, const state::SyncedTable *table)
 {
+	const char *name = state::source_table_name(table);
+
+	base::failpoint("load_finished", name);
+	if (table->mode == state::CopyMode::keyed && add_new_leaves(copier, table))
+	{
+		restart_table(copier, table, "A partition was attached at the source during the copy.");
+		return true;
+	}
+	switch (ensure_key_index(copier, table))
+	{
+		case KeyIndex::later:
+			return false;
+		case KeyIndex::failed:
+			return true;
+		case KeyIndex::ready:
+			break;
+	}
+	state::finish_load(table->id, source::wait_source_flushed(copier->connection));
+	state::record_event(copier->config->name, name, "copy_finished", nullptr);
+	return true;
+}
 
 void
 analyze_step(void *argument)
@@ -108,18 +129,10 @@ finish_one_table(Copier *copier)
 				   table->phase == state::Phase::load &&
 				   state::count_open_chunks(table->id, table->generation) == 0;
 
-	if (is_done)
+	if (is_done && !end_load(copier, table))
 	{
-		const char *name = state::source_table_name(table);
-
-		base::failpoint("load_finished", name);
-		if (table->mode == state::CopyMode::keyed && add_new_leaves(copier, table))
-			restart_table(copier, table, "A partition was attached at the source during the copy.");
-		else
-		{
-			state::finish_load(table->id, source::wait_source_flushed(copier->connection));
-			state::record_event(copier->config->name, name, "copy_finished", nullptr);
-		}
+		AbortCurrentTransaction();
+		return false;
 	}
 	base::commit_transaction();
 	if (is_done)
@@ -147,16 +160,17 @@ drain_step(void *argument)
 	job->result = drain_spool(&job->drain);
 }
 
-/* True: commit. */
+} // namespace
+
 bool
-drain_locked(const Copier *copier, state::SyncedTable *table)
+drain_locked(const Copier *copier, state::SyncedTable *table, int most_segments)
 {
 	DrainJob job{};
 
 	job.drain.table = table;
 	job.drain.connector = copier->config->name;
 	job.drain.control = copier->connection;
-	job.drain.most_segments = kSegmentsATime;
+	job.drain.most_segments = most_segments;
 	int limit = base::begin_lock_limit(kDrainLockMs);
 	ErrorData *error = base::run_in_subtransaction(drain_step, &job);
 
@@ -198,8 +212,6 @@ drain_locked(const Copier *copier, state::SyncedTable *table)
 	return true;
 }
 
-} // namespace
-
 bool
 drain_one_table(Copier *copier)
 {
@@ -219,7 +231,7 @@ drain_one_table(Copier *copier)
 		id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
 	bool keep = table != nullptr && table->state == state::TableState::catching_up &&
 				table->phase == state::Phase::none && table->wish == state::Wish::none &&
-				drain_locked(copier, table);
+				drain_locked(copier, table, kSegmentsATime);
 
 	if (keep)
 	{

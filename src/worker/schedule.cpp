@@ -18,6 +18,7 @@
 #include "base/transaction.hpp"
 #include "state/event.hpp"
 #include "state/ledger.hpp"
+#include "state/pending_index.hpp"
 #include "state/spool.hpp"
 #include "worker/drain.hpp"
 #include "worker/follow.hpp"
@@ -191,7 +192,7 @@ try_flip(ConnectorWorker *worker, Route *route)
 
 	if (table != nullptr && table->state == state::TableState::catching_up &&
 		table->phase == state::Phase::none && table->end_lsn <= worker->applied &&
-		!state::has_wish(table->id) &&
+		!state::has_wish(table->id) && !state::has_unbuilt_index(table->id) &&
 		state::count_spooled(table->id, table->generation) <= kTailChanges)
 		keep = flip_locked(worker, table, &is_blocked);
 	MemoryContextSwitchTo(old);
@@ -308,8 +309,10 @@ start_copy_worker(int connector_id)
 
 /* How many copy workers have something to do now. */
 int
-count_copy_jobs(int connector_id)
+count_copy_jobs(ConnectorWorker *worker)
 {
+	int connector_id = worker->config->id;
+
 	base::begin_transaction();
 	base::begin_sql();
 	base::run_sql(
@@ -331,6 +334,10 @@ count_copy_jobs(int connector_id)
 	int jobs = (int) Min(base::get_bigint(0, 1), 1000);
 
 	base::end_sql();
+	int indexes = state::count_index_jobs(connector_id, worker->applied, kTailChanges);
+
+	worker->has_index_jobs = indexes > 0;
+	jobs += indexes;
 	base::commit_transaction();
 	return jobs;
 }
@@ -432,7 +439,7 @@ schedule_copies(ConnectorWorker *worker)
 
 	if (running >= worker->config->copy_workers || !may_start_copies())
 		return;
-	int wanted = Min(count_copy_jobs(worker->config->id), worker->config->copy_workers);
+	int wanted = Min(count_copy_jobs(worker), worker->config->copy_workers);
 
 	while (running < wanted && start_copy_worker(worker->config->id))
 		running++;

@@ -11,6 +11,7 @@
 #include "target/hypertable.hpp"
 #include "target/table_creation.hpp"
 #include "worker/follow.hpp"
+#include "worker/indexes.hpp"
 #include "worker/resync.hpp"
 #include "worker/routes.hpp"
 
@@ -106,7 +107,9 @@ create_target(const state::Connector *config, const state::SyncedTable *table,
 			target::NewColumn{column.name,	   column.type,		column.collation,
 							  column.not_null, column.identity, column.constant_default};
 	}
-	if (are_all_published(table, from.primary_key_count, from.primary_key))
+	/* the other tables get their keys after the load */
+	if (table->hypertable_column != nullptr &&
+		are_all_published(table, from.primary_key_count, from.primary_key))
 	{
 		it.nkeys = from.primary_key_count;
 		it.keys = from.primary_key;
@@ -117,6 +120,7 @@ create_target(const state::Connector *config, const state::SyncedTable *table,
 
 	target::create_table(it);
 	target::restore_role(role);
+	note_indexes(config, table, control);
 	state::record_event(config->name, state::source_table_name(table), "target_created",
 						psprintf("%s.%s", table->target_schema, table->target_name));
 	if (table->hypertable_column != nullptr)
@@ -225,7 +229,10 @@ begin_copy(const state::Connector *config, const state::SyncedTable *table,
 	target::TargetRelation *target = open_recorded_target(table, CurrentMemoryContext);
 
 	if (!table->copy_data)
+	{
+		build_noted_indexes(config, table);
 		state::set_streaming(table->id);
+	}
 	else
 		state::start_copying(table->id, prepare_rows(table, target));
 	target::close_target(target);

@@ -1,0 +1,159 @@
+/*
+ * target/index_creation.cpp
+ *
+ * See index_creation.hpp.
+ */
+#include "target/index_creation.hpp"
+
+#include "base/sql.hpp"
+#include "target/utility.hpp"
+
+namespace target
+{
+namespace
+{
+
+[[noreturn]] void
+raise_unreadable(const NewIndex &index)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROTOCOL_VIOLATION),
+			 errmsg("the source describes index \"%s\" in a way that cannot be read", index.name)));
+}
+
+/* Exactly one statement of that kind, or ERROR. */
+Node *
+parse_one(const NewIndex &index, const char *sql, NodeTag kind)
+{
+	List *statements = pg_parse_query(sql);
+
+	if (list_length(statements) != 1)
+		raise_unreadable(index);
+
+	Node *statement = linitial_node(RawStmt, statements)->stmt;
+
+	if (nodeTag(statement) != kind)
+		raise_unreadable(index);
+	return statement;
+}
+
+char *
+free_name(const NewIndex &index)
+{
+	Oid space = get_namespace_oid(index.schema, false);
+
+	return OidIsValid(get_relname_relid(index.name, space))
+			   ? ChooseRelationName(index.table, nullptr, "idx", space, false)
+			   : pstrdup(index.name);
+}
+
+char *
+build_plain(const NewIndex &index)
+{
+	IndexStmt *statement = (IndexStmt *) parse_one(index, index.definition, T_IndexStmt);
+
+	statement->relation = makeRangeVar(pstrdup(index.schema), pstrdup(index.table), -1);
+	statement->idxname = free_name(index);
+	statement->tableSpace = nullptr;
+	statement->concurrent = false;
+	(void) run_utility((Node *) statement, index.definition);
+	return statement->idxname;
+}
+
+/* An exclusion constraint has no form as an index alone. */
+char *
+build_exclusion(const NewIndex &index)
+{
+	char *name = free_name(index);
+	char *sql = psprintf("ALTER TABLE %s ADD CONSTRAINT %s %s",
+						 quote_qualified_identifier(index.schema, index.table),
+						 quote_identifier(name), index.definition);
+	AlterTableStmt *statement = (AlterTableStmt *) parse_one(index, sql, T_AlterTableStmt);
+
+	if (list_length(statement->cmds) != 1)
+		raise_unreadable(index);
+	AlterTableCmd *command = linitial_node(AlterTableCmd, statement->cmds);
+
+	if (command->subtype != AT_AddConstraint ||
+		castNode(Constraint, command->def)->contype != CONSTR_EXCLUSION)
+		raise_unreadable(index);
+	(void) run_utility((Node *) statement, sql);
+	return name;
+}
+
+/* Expressions of an index may do no more than the table's owner may. */
+Role
+become_owner_of(const NewIndex &index)
+{
+	Oid relid = get_relname_relid(index.table, get_namespace_oid(index.schema, false));
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("target table \"%s.%s\" does not exist", index.schema, index.table)));
+	Oid owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+
+	ReleaseSysCache(tuple);
+	return become_owner(owner);
+}
+
+} // namespace
+
+char *
+build_index(const NewIndex &index)
+{
+	Role role = become_owner_of(index);
+	char *name = index.constraint == 'x' ? build_exclusion(index) : build_plain(index);
+
+	restore_role(role);
+	return name;
+}
+
+bool
+needs_constraint(const NewIndex &index)
+{
+	return index.constraint == 'p' || index.constraint == 'u';
+}
+
+void
+add_constraint(const NewIndex &index)
+{
+	Role role = become_owner_of(index);
+
+	(void) run_utility(psprintf(
+		"ALTER TABLE %s ADD CONSTRAINT %s %s USING INDEX %s%s%s",
+		quote_qualified_identifier(index.schema, index.table), quote_identifier(index.name),
+		index.constraint == 'p' ? "PRIMARY KEY" : "UNIQUE", quote_identifier(index.name),
+		index.is_deferrable ? " DEFERRABLE" : "", index.is_deferred ? " INITIALLY DEFERRED" : ""));
+	restore_role(role);
+}
+
+uint64
+remove_repeated_keys(const TargetRelation *relation)
+{
+	StringInfoData columns;
+	StringInfoData same;
+
+	initStringInfo(&columns);
+	initStringInfo(&same);
+	for (int k = 0; k < relation->nkeys; k++)
+	{
+		const TargetColumn &column = relation->columns[relation->keys[k]];
+		const char *name = quote_identifier(column.name);
+
+		appendStringInfo(&columns, "%s%s", k > 0 ? ", " : "", name);
+		appendStringInfo(&same, " AND t.%s %s r.%s", name, column.equality, name);
+	}
+
+	Role role = become_owner(relation->owner);
+	uint64 removed = base::run_alone(
+		psprintf("DELETE FROM %s t USING (SELECT %s, pg_catalog.max(ctid) AS kept FROM %s "
+				 "GROUP BY %s HAVING pg_catalog.count(*) > 1) r WHERE t.ctid <> r.kept%s",
+				 relation->sql_name, columns.data, relation->sql_name, columns.data, same.data));
+
+	restore_role(role);
+	return removed;
+}
+
+} // namespace target
