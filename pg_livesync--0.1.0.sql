@@ -291,7 +291,7 @@ CREATE FUNCTION livesync.alter_connector(
 RETURNS void LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'livesync_alter_connector';
 COMMENT ON FUNCTION livesync.alter_connector IS
 'Change a connector; NULL leaves a thing as it is. source: another address or password of the same source, the position is kept.
-publications: used as soon as the stream has passed this moment; tables come and go accordingly. copy_workers: how many processes may copy at once. owner: a role that you are a member of.
+publications: used as soon as the stream has passed this moment; tables come and go accordingly. copy_workers: how many processes may copy at once, also while they do. owner: a role that you are a member of.
 ssh_tunnel: another SSH server, or the same with a new host key; an empty text: none. schema_changes: follow or stop, from the next change on.';
 
 CREATE FUNCTION livesync.ssh_public_key()
@@ -476,7 +476,8 @@ SELECT c.name AS connector,
 	coalesce(w.waiting_for, z.waiting_for, i.building) AS waiting_for,
 	coalesce(t.last_error, y.last_error) AS last_error,
 	coalesce(t.hint, y.hint) AS hint,
-	t.updated_at
+	t.updated_at,
+	r.chunks::integer AS chunks_running
 FROM livesync.synced_table t
 JOIN livesync.connector c ON c.id = t.connector_id
 LEFT JOIN livesync.synced_table h ON h.shadow_of = t.id

@@ -20,6 +20,7 @@ int max_events = 10000;
 int sequence_interval_ms = 0;
 char *ssh_program = nullptr;
 bool create_indexes = true;
+int copy_rate_kb = 0;
 char *failpoints = nullptr;
 
 namespace
@@ -74,6 +75,11 @@ define()
 	DefineCustomStringVariable("livesync.ssh_program", "OpenSSH's client, for tunnels.",
 							   "Without a path it is looked for in the usual places.", &ssh_program,
 							   "ssh", PGC_SIGHUP, GUC_SUPERUSER_ONLY, nullptr, nullptr, nullptr);
+	define_integer("livesync.copy_rate",
+				   "Most data that a connector copies in a second, all its copy workers together.",
+				   "For a source or a network that must not be busy with it. 0 is no limit. "
+				   "A chunk that is being copied goes on as it began.",
+				   &copy_rate_kb, 0, 0, INT_MAX / 2, PGC_SIGHUP, GUC_UNIT_KB);
 	DefineCustomBoolVariable(
 		"livesync.create_indexes",
 		"A table that is created here gets all indexes of its source, not just the key's.",

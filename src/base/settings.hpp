@@ -21,6 +21,7 @@ extern int retry_delay_ms;		 /* livesync.retry_delay */
 extern int max_connectors;		 /* livesync.max_connectors */
 extern int max_events;			 /* livesync.max_events */
 extern int sequence_interval_ms; /* livesync.sequence_interval */
+extern int copy_rate_kb;		 /* livesync.copy_rate, in a second */
 extern bool create_indexes;		 /* livesync.create_indexes */
 extern char *ssh_program;		 /* livesync.ssh_program */
 extern char *failpoints;		 /* livesync.failpoints */

@@ -16,6 +16,8 @@ namespace base
 inline void
 begin_transaction()
 {
+	/* a transaction's now() is that of its statement, which in a background worker nobody else sets */
+	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 }

@@ -53,6 +53,22 @@ chunk_range(uint32_t total_blocks, uint32_t blocks_per_chunk, uint32_t index)
 }
 
 /*
+ * The wanted size of the chunks of a table: so many that its workers end at about the same time, but
+ * none so small that the round trips of its transaction count, and none bigger than the setting.
+ */
+constexpr uint64_t
+chunk_bytes(uint64_t table_bytes, uint64_t most, uint32_t workers)
+{
+	constexpr uint64_t kLeast = 16 << 20;
+	constexpr uint64_t kChunksEach = 8;
+	uint64_t wanted = table_bytes / ((workers > 0 ? workers : 1) * kChunksEach);
+
+	if (wanted < kLeast)
+		wanted = kLeast;
+	return wanted > most ? most : wanted;
+}
+
+/*
  * The blocks of one chunk: about chunk_bytes, at least one block, and grown so that a huge leaf
  * does not fill the ledger with more than max_chunks rows.
  */

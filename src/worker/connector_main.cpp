@@ -40,6 +40,7 @@ load_config(ConnectorWorker *worker, int connector_id)
 
 		worker->config = state::load_connector(connector_id);
 		MemoryContextSwitchTo(old);
+		my_entry()->copy_limit = worker->config != nullptr ? worker->config->copy_workers : 0;
 	}
 	base::commit_transaction();
 	/* only now: an error on the way says nothing about what is wanted */

@@ -55,7 +55,8 @@ run(Copier *copier)
 {
 	int idle = 0;
 
-	while (idle < kIdleTurns)
+	/* a snapshot that others copy from is not given up */
+	while (idle < kIdleTurns && (copier->snapshots != nullptr || !is_surplus_copy()))
 	{
 		MemoryContextReset(copier->turn);
 		MemoryContextSwitchTo(copier->turn);

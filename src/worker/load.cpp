@@ -24,6 +24,7 @@
 #include "wire/copy_text.hpp"
 #include "worker/drain.hpp"
 #include "worker/failure.hpp"
+#include "worker/pace.hpp"
 #include "worker/registry.hpp"
 #include "worker/routes.hpp"
 
@@ -46,6 +47,8 @@ struct Load
 	bool as_upserts;
 	bool as_statements; /* no COPY here: its rows are written as sets */
 	bool as_binary;		/* never with as_statements, which reads the text form */
+	Pace pace;
+	bool is_paced; /* and the views say so */
 };
 
 source::ChunkRequest
@@ -75,10 +78,19 @@ make_request(const Load *load)
 	return it;
 }
 
+/* The next piece, when the limit of the copy's rate allows it.  Below C's stdio: nothing is raised here. */
 int
 next_piece(void *context, const char **data)
 {
-	return source::next_piece(((Load *) context)->copier->connection, data);
+	Load *load = (Load *) context;
+	int size = source::next_piece(load->copier->connection, data);
+
+	if (size > 0 && pace_copy(&load->pace, (size_t) size) && !load->is_paced)
+	{
+		load->is_paced = true;
+		set_table_wait(load->table->id, "the limit livesync.copy_rate");
+	}
+	return size;
 }
 
 void
@@ -167,7 +179,7 @@ write_as_statements(Load *load)
 	const char *data;
 	int size;
 
-	while ((size = source::next_piece(load->copier->connection, &data)) > 0)
+	while ((size = next_piece(load, &data)) > 0)
 	{
 		add_row(load, batch, std::string_view(data, (size_t) size));
 		load->result.rows++;
@@ -325,6 +337,8 @@ load_one_chunk(Copier *copier)
 			  source::ChunkCheck::ready,
 			  table->load_upserts && table->mode == state::CopyMode::keyed,
 			  false,
+			  false,
+			  {},
 			  false};
 
 	set_copy_activity(table->id, chunk->number, "loading");
@@ -350,6 +364,8 @@ load_one_chunk(Copier *copier)
 		base::failpoint("chunk_committed", name);
 	}
 	set_copy_activity(0, 0, nullptr);
+	if (load.is_paced)
+		set_table_wait(chunk->table_id, nullptr);
 	MemoryContextSwitchTo(old);
 	return true;
 }

@@ -111,11 +111,11 @@ close_table_gate(Copier *copier, WaitingGate *gate)
 
 /* Chunks of one leaf, numbered on from *number. */
 void
-add_leaf(const state::SyncedTable *table, const source::Leaf &leaf, bool is_whole, int *number)
+add_leaf(const state::SyncedTable *table, const source::Leaf &leaf, uint64 bytes, bool is_whole,
+		 int *number)
 {
 	uint32 blocks = (uint32) leaf.blocks;
-	uint32 each = source::blocks_per_chunk(blocks, (uint64) base::settings::chunk_size_kb * 1024,
-										   BLCKSZ, kMaxChunks);
+	uint32 each = source::blocks_per_chunk(blocks, bytes, BLCKSZ, kMaxChunks);
 	uint32 count = is_whole ? 1 : source::chunk_count(blocks, each);
 
 	for (uint32 i = 0; i < count; i++)
@@ -195,8 +195,16 @@ plan_table(Copier *copier, const state::SyncedTable *table)
 	/* the size of now: rows in pages that are added later all have changes in the spool */
 	source::Leaves leaves = source::read_leaves(copier->connection, table->source_oid);
 
+	uint64 blocks = 0;
+
 	for (int i = 0; i < leaves.count; i++)
-		add_leaf(table, leaves.leaves[i], wants_whole_leaves(copier, table), &chunks);
+		blocks += (uint64) leaves.leaves[i].blocks;
+	uint64 bytes =
+		source::chunk_bytes(blocks * BLCKSZ, (uint64) base::settings::chunk_size_kb * 1024,
+							(uint32) copier->config->copy_workers);
+
+	for (int i = 0; i < leaves.count; i++)
+		add_leaf(table, leaves.leaves[i], bytes, wants_whole_leaves(copier, table), &chunks);
 	state::record_plan(table, chunks, binary_types(copier, table), exported, snapshot);
 	return true;
 }

@@ -46,6 +46,8 @@ struct ConnectorEntry
 	TimestampTz restart_at;
 	int copy_failures; /* of its copy workers, in a row */
 	TimestampTz copy_restart_at;
+	int copy_limit;			  /* so many copy workers may run; 0: not known */
+	TimestampTz copy_free_at; /* with a limited rate: when the next bytes may be copied */
 	uint32 refresh_wanted;
 	uint32 refresh_done;
 	bool is_changed;		/* its row was changed: read it again */
@@ -166,6 +168,10 @@ int count_copies(int connector_id);
 void note_copy_failure();
 void note_copy_success();
 bool may_start_copies();
+/* More of us run than may: the latest of them ends. */
+bool is_surplus_copy();
+/* Bytes are copied at no more than so many in a second by all of the connector: when may the next be? */
+TimestampTz book_copied(uint64 bytes, uint64 bytes_per_second);
 void set_copy_activity(int64 table_id, int chunk, const char *text);
 void stop_copies(int64 table_id); /* 0: all of this connector */
 void wake_copies();

@@ -250,6 +250,39 @@ set_copy_activity(int64 table_id, int chunk, const char *text_form)
 	LWLockRelease(registry->lock);
 }
 
+bool
+is_surplus_copy()
+{
+	int limit = my_entry()->copy_limit;
+	int before = 0;
+
+	LWLockAcquire(registry->lock, LW_SHARED);
+	for (int i = 0; i < my_copy_slot; i++)
+	{
+		const CopyEntry &copy = registry->copies[i];
+
+		before += copy.is_used && copy.pid != 0 && copy.database == MyDatabaseId &&
+				  copy.connector_id == my_entry()->connector_id;
+	}
+	LWLockRelease(registry->lock);
+	return limit > 0 && before >= limit;
+}
+
+TimestampTz
+book_copied(uint64 bytes, uint64 bytes_per_second)
+{
+	ConnectorEntry *entry = my_entry();
+	TimestampTz now = GetCurrentTimestamp();
+
+	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
+	TimestampTz free_at =
+		Max(entry->copy_free_at, now) + (TimestampTz) (bytes * USECS_PER_SEC / bytes_per_second);
+
+	entry->copy_free_at = free_at;
+	LWLockRelease(registry->lock);
+	return free_at;
+}
+
 void
 stop_copies(int64 table_id)
 {

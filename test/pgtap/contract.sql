@@ -51,7 +51,7 @@ SELECT is((SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
 	WHERE attrelid = ('livesync.' || name)::regclass AND attnum > 0), expected, format('columns of the view %s', name)) FROM (VALUES
 	('connectors', 'name, status, source, publications, slot_name, copy_workers, enabled, created_at, last_error, hint, owner, ssh_tunnel'),
 	('tables', 'connector, source_table, target_table, state, percent, rows_copied, rows_expected, bytes_copied, bytes_expected, '
-		'rows_per_second, eta, chunks_done, chunks_total, spooled_changes, waiting_for, last_error, hint, updated_at'),
+		'rows_per_second, eta, chunks_done, chunks_total, spooled_changes, waiting_for, last_error, hint, updated_at, chunks_running'),
 	('progress', 'connector, status, bar, percent, tables_streaming, tables_total, tables_failed, received_lsn, applied_lsn, '
 		'source_lsn, lag_bytes, lag, slot_retained_bytes, waiting_for, slot_wal_status, slot_safe_bytes, slot_invalidation_reason'),
 	('stats', 'connector, source_table, inserts, updates, deletes, truncates, insert_exists, update_missing, delete_missing, '

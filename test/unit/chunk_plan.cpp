@@ -67,6 +67,11 @@ test_limits()
 static void
 test_size()
 {
+	tap::check(source::chunk_bytes(1 << 20, 64 << 20, 4) == 16 << 20, "chunks of a small table");
+	tap::check(source::chunk_bytes(1024u << 20, 64 << 20, 4) == 32 << 20,
+			   "8 chunks for each worker");
+	tap::check(source::chunk_bytes(1024u << 20, 64 << 20, 0) == 64 << 20, "but not above the most");
+	tap::check(source::chunk_bytes(1024u << 20, 8192, 4) == 8192, "the most may be small");
 	tap::check(source::blocks_per_chunk(100000, 64 << 20, 8192, 1000) == 8192, "64 MB in blocks");
 	tap::check(source::blocks_per_chunk(100000, 1, 8192, UINT32_MAX) == 1, "at least one block");
 	tap::check(source::blocks_per_chunk(0, 64 << 20, 8192, 1000) == 8192, "an empty leaf");
