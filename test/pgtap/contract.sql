@@ -45,7 +45,7 @@ SELECT is(signature(name), expected, format('signature of %s()', name)) FROM (VA
 	('tell_connector_state', ' → trigger'),
 	('tell_event', ' → trigger'),
 	('tell_table_state', ' → trigger')) v(name, expected);
-SELECT is(count(*)::int, 29, 'and there is no other function') FROM pg_proc WHERE pronamespace = 'livesync'::regnamespace;
+SELECT is(count(*)::int, 30, 'and there is no other function') FROM pg_proc WHERE pronamespace = 'livesync'::regnamespace;
 
 SELECT is((SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
 	WHERE attrelid = ('livesync.' || name)::regclass AND attnum > 0), expected, format('columns of the view %s', name)) FROM (VALUES

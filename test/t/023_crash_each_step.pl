@@ -19,7 +19,7 @@ use Test::More;
 
 # In their order, but for the first: that of the connector, before there is a table.
 my @places = qw(slot_created spool_started gate_passed planned chunk_locked chunk_loaded chunk_committed
-  load_finished drain_segment before_flip after_flip);
+  load_finished key_index_wanted key_index_built drain_segment index_wanted index_built before_flip after_flip);
 
 my ($source, $target) = pair(
 	source_conf => "autovacuum = off\nlog_min_messages = fatal\n",

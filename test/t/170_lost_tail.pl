@@ -137,7 +137,7 @@ move_data($target->data_dir, "$dir/target_new");
 move_data("$dir/target", $target->data_dir);
 $target->start;
 refused('target lost changes', 'a target that was restored is refused');
-is($target->safe_psql('app', "SELECT hint ~ 'create it again' FROM livesync.connectors"), 't', 'with a hint');
+is($target->safe_psql('app', "SELECT hint ~ 'create the connector again' FROM livesync.connectors"), 't', 'with a hint');
 $source->safe_psql('postgres', 'INSERT INTO t VALUES (1001)');
 is($target->safe_psql('app', "SELECT count(*) FROM t WHERE id = 1001 OR v = 'lost at the target'"), 0, 'no change has come after the gap');
 $target->stop;
@@ -158,7 +158,7 @@ $source->stop('immediate');
 move_data("$dir/source", $source->data_dir);
 $source->start;
 refused('source lost changes', 'a source that was restored is refused');
-is($target->safe_psql('app', "SELECT hint ~ 'create it again' FROM livesync.connectors"), 't', 'with a hint');
+is($target->safe_psql('app', "SELECT hint ~ 'create the connector again' FROM livesync.connectors"), 't', 'with a hint');
 
 check_logs($source, $target);
 done_testing();

@@ -179,8 +179,10 @@ wait_same('and is whole again when it is retried', qw(checked));
 run(0, 'BEGIN');
 run(0, many('keyed', 50001, 'a'));
 wait_files(1);
-kill_process($target, worker_pid($target, 'postgres', 'connector'));
-is(files(), 0, 'a killed worker leaves no file');
+my $killed = worker_pid($target, 'postgres', 'connector');
+kill_process($target, $killed);
+ok(poll($target, 'postgres', "SELECT count(*) = 0 FROM pg_ls_tmpdir() WHERE name LIKE 'pgsql\\_tmp$killed.%'"),
+	'a killed worker leaves no file');
 wait_files(1);
 $target->safe_psql('postgres', q{SELECT livesync.pause_connector('c')});
 is(files(), 0, 'nor does one that is stopped');
