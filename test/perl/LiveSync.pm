@@ -236,7 +236,7 @@ sub quote_literal
 =item poll($node, $db, $sql, $expected, $seconds)
 
 Runs the query until it gives the expected text ('t' when left out); rows are separated by newlines,
-columns by '|'.  An error of the query counts as "not yet".
+columns by '|'.  An error of the query counts as "not yet", also that there is no connection.
 
 =cut
 
@@ -249,7 +249,9 @@ sub poll
 	my ($out, $err);
 	while (1)
 	{
-		$node->psql($db, $sql, stdout => \$out, stderr => \$err, on_error_die => 0, on_error_stop => 1);
+		# A psql that finds no server ends before it has read the query: that is a broken pipe here.
+		eval { $node->psql($db, $sql, stdout => \$out, stderr => \$err, on_error_die => 0, on_error_stop => 1); 1 }
+		  or ($out, $err) = ('', $@);
 		return 1 if $out eq $expected && $err eq '';
 		last if time() >= $end;
 		usleep(50_000);
@@ -267,8 +269,8 @@ sub _give_up
 	for my $view (qw(connectors progress tables events))
 	{
 		my $tail = $view eq 'events' ? ' ORDER BY at DESC LIMIT 20' : '';
-		$node->psql($db, "SELECT * FROM livesync.$view$tail",
-			stdout => \$out, stderr => \$err, extra_params => ['-x']);
+		eval { $node->psql($db, "SELECT * FROM livesync.$view$tail", stdout => \$out, stderr => \$err, extra_params => ['-x']); 1 }
+		  or next;
 		diag("livesync.$view:\n$out") if defined $out && $out ne '';
 	}
 	diag('server log: ' . $node->logfile);
