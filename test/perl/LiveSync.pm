@@ -55,7 +55,7 @@ our @EXPORT = qw(
   pair source_node target_node conninfo create_connector
   poll wait_sync wait_caught_up wait_state source_lsn
   failpoint failpoint_reached clear_failpoints end_of_crashes worker_pid
-  kill_process flush_wal cut_connections start_pgbench stop_pgbench run_pgbench
+  kill_process try_kill_process flush_wal cut_connections start_pgbench stop_pgbench run_pgbench
   same_tables check_logs quote_literal
   session start_query finish_query wait_event wait_text
 );
@@ -249,14 +249,27 @@ sub poll
 	my ($out, $err);
 	while (1)
 	{
-		# A psql that finds no server ends before it has read the query: that is a broken pipe here.
-		eval { $node->psql($db, $sql, stdout => \$out, stderr => \$err, on_error_die => 0, on_error_stop => 1); 1 }
-		  or ($out, $err) = ('', $@);
+		_try_psql($node, $db, $sql, stdout => \$out, stderr => \$err);
 		return 1 if $out eq $expected && $err eq '';
 		last if time() >= $end;
 		usleep(50_000);
 	}
 	_give_up($node, $db, "after $seconds s this did not give \"$expected\":\n$sql\nlast result: $out\n$err");
+}
+
+# As psql(), where there may be no server: false when it did not succeed, for whatever reason.  A psql that
+# finds no server ends before it has read the query, and IPC::Run may then die of a broken pipe.
+sub _try_psql
+{
+	my ($node, $db, $sql, %params) = @_;
+	my $status = eval { $node->psql($db, $sql, %params, on_error_die => 0, on_error_stop => 1) };
+	return 1 if defined $status && $status == 0;
+	if (!defined $status)
+	{
+		${ $params{stdout} } = '' if $params{stdout};
+		${ $params{stderr} } = $@ if $params{stderr};
+	}
+	return 0;
 }
 
 sub _timeout { return $PostgreSQL::Test::Utils::timeout_default; }
@@ -269,8 +282,7 @@ sub _give_up
 	for my $view (qw(connectors progress tables events))
 	{
 		my $tail = $view eq 'events' ? ' ORDER BY at DESC LIMIT 20' : '';
-		eval { $node->psql($db, "SELECT * FROM livesync.$view$tail", stdout => \$out, stderr => \$err, extra_params => ['-x']); 1 }
-		  or next;
+		_try_psql($node, $db, "SELECT * FROM livesync.$view$tail", stdout => \$out, stderr => \$err, extra_params => ['-x']);
 		diag("livesync.$view:\n$out") if defined $out && $out ne '';
 	}
 	diag('server log: ' . $node->logfile);
@@ -372,14 +384,16 @@ sub wait_state
 =item session($node, $db, $name)
 
 A psql session that stays open, for transactions that do: a PostgreSQL::Test::BackgroundPsql, with
-query() and query_safe().  $name becomes its application_name.
+query(), query_safe() and query_until().  $name becomes its application_name.
 
 =cut
 
 sub session
 {
 	my ($node, $db, $name) = @_;
-	my $session = $node->background_psql($db, on_error_stop => 0);
+	my $session = bless $node->background_psql($db, on_error_stop => 0), 'LiveSync::Session';
+	# Each query may take as long as any other wait, however long the session has been open.
+	$session->set_query_timer_restart;
 	$session->query_safe('SET application_name = ' . quote_literal($name)) if defined $name;
 	return $session;
 }
@@ -479,7 +493,7 @@ sub failpoint
 		? 'ALTER SYSTEM RESET livesync.failpoints'
 		: 'ALTER SYSTEM SET livesync.failpoints = ' . quote_literal($value));
 	# One that kills may strike at once, and take this session with it.
-	$target->psql('postgres', 'SELECT pg_reload_conf()', on_error_die => 0);
+	_try_psql($target, 'postgres', 'SELECT pg_reload_conf()');
 	return poll($target, 'postgres', 'SHOW livesync.failpoints', $value);
 }
 
@@ -503,7 +517,7 @@ is stopped (immediately) and started: then no worker has the failpoint any more.
 sub end_of_crashes
 {
 	my ($node) = @_;
-	usleep(50_000) while $node->psql('postgres', 'ALTER SYSTEM RESET livesync.failpoints', on_error_die => 0) != 0;
+	usleep(50_000) until _try_psql($node, 'postgres', 'ALTER SYSTEM RESET livesync.failpoints');
 	$node->stop('immediate');
 	return $node->start;
 }
@@ -529,7 +543,7 @@ sub failpoint_reached
 =item worker_pid($target, $db, $kind)
 
 The process id of a worker: 'launcher', 'connector' or 'copy'.  Waits until there is one; of several
-it is the oldest.
+it is one that a failpoint holds, if there is one (others may end at any moment), or else the oldest.
 
 =back
 
@@ -542,7 +556,7 @@ sub worker_pid
 	$where .= ' AND datname = ' . quote_literal($db) unless $kind eq 'launcher';
 	poll($target, $db, "SELECT count(*) > 0 FROM pg_stat_activity WHERE $where");
 	my $pid = $target->safe_psql($db,
-		"SELECT pid FROM pg_stat_activity WHERE $where ORDER BY backend_start, pid LIMIT 1");
+		"SELECT pid FROM pg_stat_activity WHERE $where ORDER BY query LIKE 'failpoint %' DESC, backend_start, pid LIMIT 1");
 	# It may have ended between the two queries.
 	return $pid ne '' ? $pid : worker_pid($target, $db, $kind);
 }
@@ -557,13 +571,26 @@ sub worker_pid
 
 SIGKILL to one process of a server; returns when the server has started again because of it.
 
+=item try_kill_process($node, $pid)
+
+The same, of a process that may have ended by itself: then it returns false, and the server goes on.
+
 =cut
 
 sub kill_process
 {
 	my ($node, $pid) = @_;
+	return try_kill_process($node, $pid) || croak "there is no process $pid";
+}
+
+sub try_kill_process
+{
+	my ($node, $pid) = @_;
 	my $offset = -s $node->logfile;
-	kill('KILL', $pid) == 1 or croak "there is no process $pid";
+	# One that is stopped cannot end by itself between the look and the kill.
+	kill('STOP', $pid) == 1 or return 0;
+	return 0 if !-e "/proc/$pid" || PostgreSQL::Test::Utils::slurp_file("/proc/$pid/stat") =~ /\) Z /;
+	kill('KILL', $pid);
 	$node->wait_for_log(qr/database system is ready to accept connections/, $offset);
 	return poll($node, 'postgres', 'SELECT true');
 }
@@ -795,6 +822,19 @@ sub check_logs
 	my $clean = ok(!@found, 'no crash in the server logs');
 	diag($_) for @found;
 	return $clean;
+}
+
+# --- sessions --------------------------------------------------------------------------------
+
+package LiveSync::Session;
+
+use parent -norequire, 'PostgreSQL::Test::BackgroundPsql';
+
+sub quit
+{
+	my ($self) = @_;
+	$self->{timeout}->start;
+	return $self->SUPER::quit;
 }
 
 1;

@@ -33,7 +33,7 @@ wait_sync($source, $target, 'c');
 
 # A session at the target looks for each row in turn and notes how old it is when it appears.
 $target->safe_psql('postgres', 'CREATE TABLE seen (id int PRIMARY KEY, seconds float8 NOT NULL)');
-my $watcher = $target->background_psql('postgres');
+my $watcher = session($target, 'postgres');
 $watcher->query_until(qr/watching/, <<"SQL");
 \\echo watching
 DO \$\$
@@ -68,7 +68,7 @@ cmp_ok($median, '<', 1000, 'a lone commit is visible within a second');
 # Each transaction gives the same value to a row of two tables.  A reader at the target with one
 # snapshot for two statements must never see them differ.  It ends when the marker row arrives.
 $target->safe_psql('postgres', 'CREATE TABLE sampled (halves bigint, states bigint, samples bigint)');
-my $sampler = $target->background_psql('postgres');
+my $sampler = session($target, 'postgres');
 $sampler->query_until(qr/sampling/, <<"SQL");
 SET default_transaction_isolation = 'repeatable read';
 \\echo sampling

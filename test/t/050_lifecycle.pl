@@ -87,7 +87,7 @@ my $script = PostgreSQL::Test::Utils::tempdir() . '/insert.sql';
 PostgreSQL::Test::Utils::append_to_file($script, "INSERT INTO one SELECT max(id) + 1 FROM one;\n");
 my $load = start_pgbench($source, $db, '-c', 1, '-R', 200, '-T', 3600, '-f', $script);
 
-my $session = $target->background_psql($db);
+my $session = session($target, $db);
 $session->query_safe('BEGIN');
 $session->query_safe("SELECT livesync.pause_connector('c')");
 is(running('c'), 0, 'after a pause its worker is gone');

@@ -89,7 +89,7 @@ ask("SELECT livesync.refresh_connector('c')");
 is(members('livesync_c') . ' ' . listed('c'), 'one public.one>public.one', 'a call that is rolled back, or taken back, has no effect');
 
 add("'c'", "'public.two'", "'elsewhere.zwei'");
-is(ask("SELECT livesync.wait_for_sync('c', '60 s')"), 't', 'waiting for sync includes the table');
+is(ask("SELECT livesync.wait_for_sync('c', '180 s')"), 't', 'waiting for sync includes the table');
 is(listed('c'), 'public.one>public.one public.two>elsewhere.zwei', 'a table is added under another name');
 is(members('livesync_c'), 'one two', 'the own publication has it');
 is(wanted('c'), 'public.one public.two', 'also if it must be made again');
@@ -165,7 +165,7 @@ add("'c'", "'public.dropped'");
 $source->safe_psql($db, 'DROP TABLE dropped');
 ask("SELECT livesync.resume_connector('c')");
 poll($target, $db, q{SELECT detail ~ 'does not exist' FROM livesync.events WHERE event = 'table_not_added' AND source_table = 'public.dropped'});
-is(ask("SELECT livesync.wait_for_sync('c', '60 s')"), 't', 'a table that was dropped before it could be added is waited for no more');
+is(ask("SELECT livesync.wait_for_sync('c', '180 s')"), 't', 'a table that was dropped before it could be added is waited for no more');
 
 # --- publications of the user ------------------------------------------------------------------
 

@@ -119,7 +119,7 @@ is($old->query_safe(q{SELECT count(*) FILTER (WHERE id % 10 = 0 AND id <= 5000) 
 	'a snapshot from before sees the table as it was then, whole');
 $old->query_safe('COMMIT');
 my $sent = source_lsn($source);
-is(ask("SELECT livesync.wait_for_lsn('c', '$sent', '60 s')"), 't', 'then it streams on');
+is(ask("SELECT livesync.wait_for_lsn('c', '$sent', '180 s')"), 't', 'then it streams on');
 stop_pgbench($readers);
 stop_pgbench($load);
 unlike(PostgreSQL::Test::Utils::slurp_file($target->logfile), qr/division by zero/, 'no reader ever saw anything between the old rows and the right ones');

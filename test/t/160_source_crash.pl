@@ -45,7 +45,7 @@ sub crash
 sub wait_asking
 {
 	my ($connector, $held_at) = @_;
-	my $end = time() + 60;
+	my $end = time() + $PostgreSQL::Test::Utils::timeout_default;
 	while (time() < $end)
 	{
 		return if $source->safe_psql('postgres', <<"SQL") eq 't';

@@ -161,7 +161,7 @@ sub kill_worker
 	my ($db, $kind) = @_;
 	my $pid = $target->safe_psql('postgres',
 		"SELECT pid FROM pg_stat_activity WHERE backend_type = 'livesync $kind' AND datname = '$db' ORDER BY random() LIMIT 1");
-	kill_process($target, $pid) if $pid ne '' && kill(0, $pid);
+	try_kill_process($target, $pid) if $pid ne '';
 	return;
 }
 
@@ -374,8 +374,9 @@ sub copy_under_load
 	create_connector($target, $db, 'c', conninfo($source, $db), publications => \@publications, copy_workers => 4);
 	my ($disturbance, $end) = disturb_copy($db);
 	finish_scripts($load);
-	my $states = $target->safe_psql($db, "SELECT string_agg(c || ' ' || state, ', ') FROM (SELECT state, count(*) c FROM livesync.tables GROUP BY 1) x");
+	# Until then the target may go down at any moment.
 	$end->() if $end;
+	my $states = $target->safe_psql($db, "SELECT string_agg(c || ' ' || state, ', ') FROM (SELECT state, count(*) c FROM livesync.tables GROUP BY 1) x");
 	read_columns($world, $db);
 	wait_sync($source, $target, 'c', source_db => $db, target_db => $db);
 

@@ -50,7 +50,7 @@ is(join(', ', grep { /^public.a / } @states), 'public.a queued, public.a copying
 is(join(', ', grep { /^c / } @states), 'c starting, c copying, c streaming', 'and each of the connector');
 is_deeply([ sort keys %{ $notices[0] } ], [qw(at connector detail event source_table state)], 'a payload has the keys that are documented');
 is(scalar(grep { ($_->{event} // '') eq 'slot_created' && $_->{connector} eq 'c' } @notices), 1, 'events are told too');
-is(at_target("SELECT livesync.wait_for_sync('c', '60 s')") . join(',', notices()), 't', 'and nothing else');
+is(at_target("SELECT livesync.wait_for_sync('c', '180 s')") . join(',', notices()), 't', 'and nothing else');
 
 $target->safe_psql('postgres', "BEGIN; SELECT livesync.pause_connector('c'); ROLLBACK");
 wait_caught_up($source, $target, 'c');
