@@ -57,7 +57,7 @@ class Server:
 
     def empty_database(self, database):
         """DROP DATABASE would wait for ever: pglogical's supervisor ignores the barrier that it needs."""
-        self.sql(database, "DROP SCHEMA public CASCADE")
+        self.sql(database, "DROP EXTENSION IF EXISTS pg_livesync", "DROP SCHEMA public CASCADE")
 
     def children(self):
         """(pid, title) of each process of the server but the postmaster."""

@@ -13,20 +13,11 @@
 namespace base
 {
 
-inline void
-begin_transaction()
-{
-	/* a transaction's now() is that of its statement, which in a background worker nobody else sets */
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-inline void
-commit_transaction()
-{
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-}
+/*
+ * Keeps the extension from being dropped until the end.  DROP EXTENSION locks the extension first, and
+ * then its tables in an order of its own: without this lock that could be a deadlock with us.
+ */
+void begin_transaction();
+void commit_transaction();
 
 } // namespace base

@@ -80,6 +80,27 @@ $source->safe_psql($db, $_) for $err =~ /Run at the source: (SELECT [^;]*;)/g;
 is(slots(), 0, 'the statements do it');
 $source->safe_psql($db, 'DROP PUBLICATION livesync_running');
 
+# --- DROP EXTENSION beside a worker that is at work ----------------------------------------------
+
+# It locks the extension before its tables, and so do the workers: else each could hold what the other wants.
+$target->safe_psql($db, 'CREATE DATABASE busy');
+$target->safe_psql('busy', 'CREATE EXTENSION pg_livesync');
+failpoint($target, 'chunk_loaded=wait');
+create_connector($target, 'busy', 'b', conninfo($source), tables => ['public.t']);
+failpoint_reached($target, $db, 'chunk_loaded');
+my $dropper = session($target, 'busy', 'dropper');
+start_query($dropper, 'DROP EXTENSION pg_livesync');
+wait_event($target, 'dropper', 'object');
+pass('DROP EXTENSION waits for the extension, while it has none of its tables');
+clear_failpoints($target);
+unlike(finish_query($dropper), qr/ERROR/, 'and then goes through');
+$dropper->quit;
+poll($source, $db, 'SELECT count(*) = 0 FROM pg_replication_slots WHERE active');
+$source->safe_psql($db, 'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots; DROP PUBLICATION livesync_b');
+
+$target->safe_psql('busy', 'CREATE EXTENSION pg_livesync; DROP SCHEMA public CASCADE');
+is($target->safe_psql('busy', 'SELECT count(*) FROM livesync.connectors'), 0, 'the extension is no part of the schema public');
+
 # --- DROP DATABASE -----------------------------------------------------------------------------
 
 $target->safe_psql($db, 'CREATE DATABASE gone');
