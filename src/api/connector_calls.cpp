@@ -24,11 +24,15 @@ namespace api
 namespace
 {
 
-/* Slot names allow less than identifiers: the rest becomes an underscore, and the system makes it unique. */
+/*
+ * Slot names allow less than identifiers: the rest becomes an underscore, and the system makes it unique.  No two
+ * connectors share one, of whatever database and time.
+ */
 char *
 make_slot_name(const char *connector)
 {
-	char *name = psprintf("livesync_%s_%u_%08x", connector, MyDatabaseId,
+	constexpr int kRoom = NAMEDATALEN - (int) sizeof("livesync__4294967295_01234567");
+	char *name = psprintf("livesync_%.*s_%u_%08x", kRoom, connector, MyDatabaseId,
 						  (uint32) (GetSystemIdentifier() ^ (uint64) GetCurrentTimestamp()));
 
 	for (char *at = name; *at; at++)
@@ -134,9 +138,7 @@ look_at_source(state::Connector *config)
 	{
 		source::check_wanted_tables(control, config->nwanted_tables, config->wanted_tables);
 		config->own_publication = choose_publication(control, config);
-		run_alone("UPDATE livesync.connector SET own_publication = $2, publications = ARRAY[$2] "
-				  "WHERE id = $1",
-				  {int_value(config->id), text_value(config->own_publication)});
+		state::record_own_publication(config->id, config->own_publication);
 	}
 	else
 	{

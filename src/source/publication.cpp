@@ -9,6 +9,10 @@
  *
  * Surprising: by name means the tables of that moment; later ones are not published by themselves.
  * Partitions are left to their root, under whose name their changes are published.
+ *
+ * A publication's name says nothing of who made it: connectors of one name may be in two databases, and
+ * a dropped one may still have to be removed when the next of its name is made.  So it bears a comment
+ * with the name of the slot, which no two connectors share; only by that it is known as ours.
  */
 #include "source/slot.hpp"
 
@@ -100,11 +104,22 @@ has_state(PGresult *result, const char *sqlstate)
 	return strcmp(result_sqlstate(result), sqlstate) == 0;
 }
 
-PGresult *
-try_create(Connection *control, const char *publication, const char *members)
+char *
+mark_of(const char *slot_name)
 {
-	return try_query(control, psprintf("CREATE PUBLICATION %s%s%s%s", quote_name(publication),
-									   members[0] != '\0' ? " FOR " : "", members, kOptions));
+	return psprintf("made by pg_livesync for replication slot %s", slot_name);
+}
+
+/* With its mark, in one transaction. */
+PGresult *
+try_create(Connection *control, const char *publication, const char *slot_name, const char *members)
+{
+	const char *name = quote_name(publication);
+
+	return try_query(control,
+					 psprintf("CREATE PUBLICATION %s%s%s%s; COMMENT ON PUBLICATION %s IS %s", name,
+							  members[0] != '\0' ? " FOR " : "", members, kOptions, name,
+							  quote_string(mark_of(slot_name))));
 }
 
 [[noreturn]] void
@@ -133,27 +148,33 @@ has_publication(Connection *control, const char *publication)
 											 quote_string(publication)))) > 0;
 }
 
-void
-ensure_publication(Connection *control, const char *publication, int ntables,
-				   const char *const *tables, bool may_exist)
+bool
+is_publication_of(Connection *control, const char *publication, const char *slot_name)
 {
-	if (has_publication(control, publication))
-	{
-		if (may_exist)
-			return;
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
-						errmsg("publication \"%s\" exists at the source already", publication),
-						errhint("Name it in the call if it is to be used, or drop it there.")));
-	}
+	return PQntuples(query(control, psprintf("SELECT FROM pg_publication WHERE pubname = %s "
+											 "AND obj_description(oid, 'pg_publication') = %s",
+											 quote_string(publication),
+											 quote_string(mark_of(slot_name))))) > 0;
+}
 
+bool
+try_make_publication(Connection *control, const char *publication, const char *slot_name,
+					 int ntables, const char *const *tables)
+{
 	PGresult *result = nullptr;
 
+	if (has_publication(control, publication))
+		return is_publication_of(control, publication, slot_name);
 	if (ntables == 0)
-		result = try_create(control, publication, "ALL TABLES");
+		result = try_create(control, publication, slot_name, "ALL TABLES");
 	if (result == nullptr || has_state(result, "42501"))
-		result = try_create(control, publication, list_members(control, ntables, tables));
-	if (PQresultStatus(result) == PGRES_COMMAND_OK || (may_exist && has_state(result, "42710")))
-		return;
+		result =
+			try_create(control, publication, slot_name, list_members(control, ntables, tables));
+	if (PQresultStatus(result) == PGRES_COMMAND_OK)
+		return true;
+	/* somebody was quicker: the one code after, the other during the insert into the catalog */
+	if (has_state(result, "42710") || has_state(result, "23505"))
+		return false;
 	raise_not_created(control, result, publication);
 }
 
@@ -188,9 +209,10 @@ check_wanted_tables(Connection *control, int ntables, const char *const *tables)
 }
 
 void
-drop_publication(Connection *control, const char *publication)
+drop_publication(Connection *control, const char *publication, const char *slot_name)
 {
-	execute(control, psprintf("DROP PUBLICATION IF EXISTS %s", quote_name(publication)));
+	if (is_publication_of(control, publication, slot_name))
+		execute(control, psprintf("DROP PUBLICATION IF EXISTS %s", quote_name(publication)));
 }
 
 } // namespace source

@@ -43,17 +43,20 @@ wire::Lsn create_slot(Connection *stream, Connection *control, const char *slot_
 void drop_slot(Connection *control, const char *slot_name);
 
 bool has_publication(Connection *control, const char *publication);
+/* Was it made for the connector with that slot, as its comment says? */
+bool is_publication_of(Connection *control, const char *publication, const char *slot_name);
 
 /*
  * The connector's own publication: of `tables` ('schema.table' or 'schema.*', already validated), or of every user
  * table when ntables is 0 (FOR ALL TABLES when the user may, else one by one).  Publishes insert,
- * update, delete, truncate.  A publication of that name which exists is taken as it is when `may_exist`, else ERROR.
+ * update, delete, truncate.  False: one of that name exists and is not of this slot.
  */
-void ensure_publication(Connection *control, const char *publication, int ntables,
-						const char *const *tables, bool may_exist);
+bool try_make_publication(Connection *control, const char *publication, const char *slot_name,
+						  int ntables, const char *const *tables);
 /* ERROR that names those of `tables` which are not there, or cannot be published. */
 void check_wanted_tables(Connection *control, int ntables, const char *const *tables);
-void drop_publication(Connection *control, const char *publication);
+/* Unless it was made for another slot, or by hand. */
+void drop_publication(Connection *control, const char *publication, const char *slot_name);
 
 /*
  * A single table of the connector's own publication.  The server takes a lock on the table, for which we do not wait

@@ -109,6 +109,14 @@ record_slot(int id, XLogRecPtr slot_lsn)
 }
 
 void
+record_own_publication(int id, const char *name)
+{
+	run_alone("UPDATE livesync.connector SET own_publication = $2, publications = ARRAY[$2] "
+			  "WHERE id = $1",
+			  {int_value(id), text_value(name)});
+}
+
+void
 record_source(int id, const char *system, uint32 timeline)
 {
 	run_alone(

@@ -55,6 +55,8 @@ bool rename_connector(const Connector *connector, const char *new_name);
 /* Events that were recorded under the old name by who did not know the new one yet. */
 void rename_events(const Connector *connector, const char *old_name);
 
+/* Another name for it, when that is the only one the connector uses. */
+void record_own_publication(int id, const char *name);
 void record_slot(int id, XLogRecPtr slot_lsn);
 void record_source(int id, const char *system, uint32 timeline);
 void record_listed(int id);

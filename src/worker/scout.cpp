@@ -6,6 +6,7 @@
  */
 #include "source/slot.hpp"
 
+#include "base/failpoint.hpp"
 #include "base/transaction.hpp"
 #include "state/cleanup.hpp"
 #include "state/connector.hpp"
@@ -39,9 +40,10 @@ sweep_one(const state::Cleanup *cleanup)
 	source::Connection *control =
 		source::open_connection(address_of(cleanup), cleanup->slot_name, source::Purpose::control);
 
+	base::failpoint("source_sweep");
 	source::drop_slot(control, cleanup->slot_name);
 	if (cleanup->publication != nullptr)
-		source::drop_publication(control, cleanup->publication);
+		source::drop_publication(control, cleanup->publication, cleanup->slot_name);
 	source::close_connection(control);
 }
 

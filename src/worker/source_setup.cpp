@@ -187,6 +187,34 @@ record_identity(ConnectorWorker *worker)
 	state::clear_connector_error(worker->config->id);
 }
 
+/* Under the next name that may be free.  Recorded first: what is dropped is known by its mark, not by its name. */
+void
+rename_own_publication(ConnectorWorker *worker, int number)
+{
+	state::Connector *config = worker->config;
+	char *name = psprintf("livesync_%s_%d", config->name, number);
+
+	base::begin_transaction();
+	state::record_own_publication(config->id, name);
+	base::commit_transaction();
+	config->own_publication = MemoryContextStrdup(GetMemoryChunkContext(config), name);
+	config->publications[0] = config->own_publication;
+}
+
+/* Once there is a slot it stays with its name: whoever made one of that name anew meant it to be used. */
+void
+ensure_own_publication(ConnectorWorker *worker, bool is_new)
+{
+	const state::Connector *config = worker->config;
+	int number = 2;
+
+	while (!source::try_make_publication(worker->control, config->own_publication,
+										 config->slot_name, config->nwanted_tables,
+										 config->wanted_tables) &&
+		   is_new)
+		rename_own_publication(worker, number++);
+}
+
 } // namespace
 
 void
@@ -206,8 +234,7 @@ ensure_source(ConnectorWorker *worker)
 	source::check_prerequisites(worker->control, uses_own ? 0 : config->npublications,
 								uses_own ? nullptr : config->publications, is_new);
 	if (uses_own)
-		source::ensure_publication(worker->control, config->own_publication, config->nwanted_tables,
-								   config->wanted_tables, true);
+		ensure_own_publication(worker, is_new);
 	if (is_new)
 		make_slot(worker);
 	in_transaction(read_position, worker);
