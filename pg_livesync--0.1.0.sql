@@ -62,6 +62,7 @@ CREATE TABLE livesync.synced_table (
 	shape_types		text[],						-- of each: type oid and modifier at the source
 	shape_lsn		pg_lsn,						-- what the stream described before this may be older than the shape
 	storage			text,						-- which files the source kept the rows in then: others were rewritten
+	partitions		text,						-- the links of its partitions whose rows are known to be here; null: not partitioned
 	row_filter		text,
 	replica_identity "char" NOT NULL DEFAULT 'd',
 	empty_at_start	boolean NOT NULL DEFAULT false,	-- unchanged TOAST values found here may be trusted

@@ -72,24 +72,6 @@ has_failed(const state::SyncedTable *table)
 		   (table->state == state::TableState::catching_up && table->last_error != nullptr);
 }
 
-/* One that was copied before, and is not held still. */
-bool
-may_resync(state::TableState state)
-{
-	switch (state)
-	{
-		case state::TableState::catching_up:
-		case state::TableState::streaming:
-		case state::TableState::failed:
-			return true;
-		case state::TableState::queued:
-		case state::TableState::copying:
-		case state::TableState::paused:
-			return false;
-	}
-	return false;
-}
-
 bool
 may_pause(state::TableState state)
 {
@@ -206,7 +188,7 @@ livesync_resync_table(PG_FUNCTION_ARGS)
 	api::TableCall call = api::begin_call(fcinfo);
 	state::SyncedTable *table = api::find_table(call.connector, call.name, state::RowLock::none);
 
-	if (!api::may_resync(table->state))
+	if (!state::may_resync(table))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("table \"%s\" cannot be copied again now", call.name),
 						errdetail("Its state is %s.", state::state_name(table->state))));

@@ -40,7 +40,8 @@ struct PublishedTable
 	int64
 		bytes;	/* heap size of all leaves, as last estimated by VACUUM or ANALYZE, else measured */
 	int64 rows; /* reltuples summed; 0 if unknown */
-	char *storage; /* which files hold its rows: see read_storage() */
+	char *storage;	  /* which files hold its rows: see read_storage() */
+	char *partitions; /* a hash of their links, see partitions.hpp; NULL: it is not partitioned */
 };
 
 struct PublishedTables

@@ -46,6 +46,7 @@ enum Field
 	kRows,
 	kColumnsDiffer,
 	kStorage,
+	kPartitions,
 };
 
 /* Before 15 there are no filters and no column lists. */
@@ -159,9 +160,9 @@ keys AS (
  */
 constexpr char kLeaves[] = R"(
 tree AS (
-	SELECT w.oid AS root, w.oid AS relid, w.relkind FROM wanted w
+	SELECT w.oid AS root, w.oid AS relid, w.relkind, NULL::text AS link FROM wanted w
 	UNION ALL
-	SELECT t.root, c.oid, c.relkind
+	SELECT t.root, c.oid, c.relkind, i.inhrelid || ':' || i.xmin::text
 	FROM tree t JOIN pg_inherits i ON i.inhparent = t.relid%s JOIN pg_class c ON c.oid = i.inhrelid
 	WHERE t.relkind = 'p'
 ),
@@ -187,7 +188,8 @@ leaves AS (
 			ELSE coalesce(pg_relation_size(c.oid), 0) END)::bigint AS bytes,
 		sum(CASE WHEN c.relkind = 'r' THEN greatest(c.reltuples, 0) ELSE 0 END)::bigint AS rows,
 		md5(string_agg(c.oid || ':' || c.relfilenode, ',' ORDER BY c.oid)
-			FILTER (WHERE c.relkind = 'r')) AS storage
+			FILTER (WHERE c.relkind = 'r')) AS storage,
+		md5(coalesce(string_agg(t.link, ',' ORDER BY t.relid), '')) AS partitions
 	FROM tree t JOIN pg_class c ON c.oid = t.relid LEFT JOIN pg_am m ON m.oid = c.relam
 	GROUP BY t.root
 ))";
@@ -206,7 +208,7 @@ FROM (SELECT 1) one LEFT JOIN (
 		c.names, CASE WHEN k.names <@ c.names THEN k.names ELSE '{}' END AS key,
 		u.uniform, t.truncate, coalesce(v.plain, true) AS plain, coalesce(v.can_select, false),
 		v.bytes, v.rows, coalesce(c.differ, false),
-		v.storage
+		v.storage, CASE w.relkind WHEN 'p' THEN v.partitions END
 	FROM wanted w
 	JOIN tables t ON t.relid = w.oid
 	LEFT JOIN members m ON m.relid = w.oid
@@ -268,6 +270,7 @@ read_table(PGresult *result, int row)
 	table.bytes = get_int64(result, row, kBytes);
 	table.rows = get_int64(result, row, kRows);
 	table.storage = get_text(result, row, kStorage);
+	table.partitions = get_text(result, row, kPartitions);
 	if (get_bool(result, row, kColumnsDiffer))
 		ereport(
 			ERROR,

@@ -11,6 +11,25 @@ namespace state
 {
 
 bool
+may_resync(const SyncedTable *table)
+{
+	if (table->phase != Phase::none)
+		return false;
+	switch (table->state)
+	{
+		case TableState::streaming:
+		case TableState::catching_up:
+		case TableState::failed:
+			return true;
+		case TableState::queued:
+		case TableState::copying:
+		case TableState::paused:
+			return false;
+	}
+	return false;
+}
+
+bool
 add_shadow(int64 id)
 {
 	return run_alone(
@@ -63,8 +82,9 @@ finish_exchange(const SyncedTable *table, const SyncedTable *shadow)
 	run_alone("UPDATE livesync.synced_table SET phase = '', parked_lsn = $2, end_lsn = $2, "
 			  "empty_at_start = true, load_upserts = false, exported = NULL, snapshot = NULL, "
 			  "chunks_total = 0, failed_from = NULL, last_error = NULL, hint = NULL, "
-			  "error_lsn = NULL, updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
-			  {bigint_value(table->id), lsn_value(shadow->end_lsn)});
+			  "error_lsn = NULL, partitions = (SELECT s.partitions FROM livesync.synced_table s "
+			  "WHERE s.id = $3), updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
+			  {bigint_value(table->id), lsn_value(shadow->end_lsn), bigint_value(shadow->id)});
 }
 
 void

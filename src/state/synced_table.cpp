@@ -22,7 +22,7 @@ namespace
 	"coalesce(paused_from, failed_from, state), "                                                  \
 	"(SELECT w.wanted FROM livesync.wish w WHERE w.table_id = synced_table.id), last_error, "      \
 	"parked_lsn, hypertable_column, chunk_interval::text, storage, coalesce(shadow_of, 0), "       \
-	"coalesce(parked_segment, 0) FROM livesync.synced_table "
+	"coalesce(parked_segment, 0), pg_catalog.md5(partitions) FROM livesync.synced_table "
 
 struct StateWord
 {
@@ -152,6 +152,7 @@ read_row(const SqlScope &scope, uint64 row)
 	it->storage = get_text(scope, row, 33);
 	it->shadow_of = get_bigint(row, 34);
 	it->parked_segment = get_bigint(row, 35);
+	it->partitions = get_text(scope, row, 36);
 	return it;
 }
 
@@ -221,6 +222,7 @@ copy_table(const SyncedTable *table)
 	it->hypertable_column = copy_text(table->hypertable_column);
 	it->chunk_interval = copy_text(table->chunk_interval);
 	it->storage = copy_text(table->storage);
+	it->partitions = copy_text(table->partitions);
 	return it;
 }
 

@@ -95,6 +95,7 @@ struct SyncedTable
 	int64 parked_segment;
 	char *hypertable_column; /* a target that we create becomes a hypertable by it; nullptr: not */
 	char *chunk_interval;	 /* of that hypertable, as text; nullptr: the default */
+	char *partitions;		 /* a hash of what load_partitions() has */
 };
 
 struct SyncedTables
@@ -181,7 +182,9 @@ bool has_wish(int64 id);
  * Resync: a shadow is a second synced table for the same source table.  It goes through all states up to catching_up
  * with a target of its own, beside the table itself, which goes on as it is.
  */
-bool add_shadow(int64 id); /* false: it has one; waits for other calls */
+bool may_resync(
+	const SyncedTable *table); /* no copy of it is under way, and it is not held still */
+bool add_shadow(int64 id);	   /* false: it has one; waits for other calls */
 SyncedTable *load_shadow(int64 id, RowLock lock);
 /* Both stand at `applied` here; from now on both are parked. */
 void begin_exchange(const SyncedTable *table, const SyncedTable *shadow, int64 last_segment,

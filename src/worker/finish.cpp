@@ -15,6 +15,7 @@
 #include "worker/failure.hpp"
 #include "worker/follow.hpp"
 #include "worker/indexes.hpp"
+#include "worker/partitions.hpp"
 #include "worker/registry.hpp"
 
 namespace worker
@@ -40,32 +41,17 @@ pick_table(const Copier *copier, const char *sql, int number)
 	return id;
 }
 
-/* Leaves that were attached since the plan hold rows that no event will bring. */
-bool
-add_new_leaves(const Copier *copier, const state::SyncedTable *table)
-{
-	source::Leaves leaves = source::read_leaves(copier->connection, table->source_oid);
-
-	for (int i = 0; i < leaves.count; i++)
-		if (leaves.leaves[i].blocks > 0 &&
-			base::run_alone("SELECT FROM livesync.chunk WHERE table_id = $1 AND generation = $2 "
-							"AND leaf_oid = $3 LIMIT 1",
-							{base::bigint_value(table->id), base::int_value(table->generation),
-							 base::oid_value(leaves.leaves[i].oid)}) == 0 &&
-			leaves.count > 1)
-			return true;
-	return false;
-}
-
 bool
 end_load(Copier *copier, const state::SyncedTable *table)
 {
 	const char *name = state::source_table_name(table);
 
 	base::failpoint("load_finished", name);
-	if (table->mode == state::CopyMode::keyed && add_new_leaves(copier, table))
+	if (const char *missed = find_missed_partitions(copier, table); missed != nullptr)
 	{
-		restart_table(copier, table, "A partition was attached at the source during the copy.");
+		restart_table(
+			copier, table,
+			psprintf("A partition was attached at the source during the copy: %s.", missed));
 		return true;
 	}
 	switch (ensure_key_index(copier, table))

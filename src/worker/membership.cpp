@@ -10,6 +10,7 @@
  *   recorded, and a call adds it anew  released and recorded anew, perhaps with another target
  *   published otherwise than recorded  copied again: changes may have been missed in between
  *   another table under the name       copied again
+ *   other partitions than recorded     copied again when one brought rows, see partitions.hpp
  *
  * A paused table is left as it is until it is resumed: what must be copied again is found again then.
  */
@@ -21,6 +22,7 @@
 #include "state/event.hpp"
 #include "state/shape.hpp"
 #include "worker/listing.hpp"
+#include "worker/partitions.hpp"
 #include "worker/registry.hpp"
 #include "worker/resync.hpp"
 #include "worker/slot_health.hpp"
@@ -151,6 +153,8 @@ compare_recorded(ConnectorWorker *worker, const state::SyncedTable *table,
 			(void) state::add_shadow(table->id);
 		worker->tables_changed = true;
 	}
+	else
+		follow_partitions(worker, table, match);
 }
 
 void

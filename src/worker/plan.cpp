@@ -13,6 +13,7 @@
 #include "base/transaction.hpp"
 #include "source/chunk_plan.hpp"
 #include "state/event.hpp"
+#include "worker/partitions.hpp"
 #include "worker/registry.hpp"
 #include "worker/source_address.hpp"
 
@@ -178,6 +179,7 @@ plan_table(Copier *copier, const state::SyncedTable *table)
 	const char *snapshot = nullptr;
 	int chunks = 0;
 
+	note_partitions(copier, table);
 	if (table->mode == state::CopyMode::snapshot)
 	{
 		HeldSnapshot *held = copier->snapshots;

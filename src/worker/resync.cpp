@@ -31,25 +31,6 @@ drop_target(const state::SyncedTable *shadow)
 		target::drop_shadow(shadow->target_schema, shadow->target_name);
 }
 
-bool
-may_exchange(const state::SyncedTable *table)
-{
-	if (table->phase != state::Phase::none)
-		return false;
-	switch (table->state)
-	{
-		case state::TableState::streaming:
-		case state::TableState::catching_up:
-		case state::TableState::failed:
-			return true;
-		case state::TableState::queued:
-		case state::TableState::copying:
-		case state::TableState::paused:
-			return false;
-	}
-	return false;
-}
-
 struct ExchangeJob
 {
 	const state::SyncedTable *table;
@@ -144,7 +125,7 @@ try_begin_exchange(ConnectorWorker *worker, const state::SyncedTable *shadow)
 {
 	state::SyncedTable *table = state::load_table(shadow->shadow_of, state::RowLock::try_update);
 
-	if (table == nullptr || !may_exchange(table))
+	if (table == nullptr || !state::may_resync(table))
 	{
 		set_table_wait(shadow->id, "the table itself, which is paused or in use");
 		return false;

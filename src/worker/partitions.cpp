@@ -1,0 +1,143 @@
+/*
+ * worker/partitions.cpp
+ *
+ * See partitions.hpp.
+ *
+ * Surprising: what a look finds missing is not recorded.  It is missing until a new copy is there, which brings the record of
+ * its own end; so whatever becomes of that copy, the next look finds it again.
+ */
+#include "worker/partitions.hpp"
+
+#include "base/failpoint.hpp"
+#include "source/partitions.hpp"
+#include "state/event.hpp"
+#include "state/partitions.hpp"
+
+namespace worker
+{
+namespace
+{
+
+constexpr int kLookLockMs = 200;
+constexpr int kAgainSeconds = 600; /* after a copy that could not be taken over */
+
+/* Its first copy is whole, and nobody copies it again: the end of a copy looks for itself. */
+bool
+is_ours_to_look(const state::SyncedTable *table)
+{
+	return state::may_resync(table) &&
+		   (table->came_from == state::TableState::streaming ||
+			table->came_from == state::TableState::catching_up) &&
+		   state::load_shadow(table->id, state::RowLock::none) == nullptr;
+}
+
+bool
+was_not_resynced_lately(const ConnectorWorker *worker, const char *name)
+{
+	return base::run_alone("SELECT FROM livesync.event WHERE connector = $1 AND source_table = $2 "
+						   "AND event = 'table_not_resynced' AND at > pg_catalog.clock_timestamp() "
+						   "- pg_catalog.make_interval(secs => $3) LIMIT 1",
+						   {base::text_value(worker->config->name), base::text_value(name),
+							base::int_value(kAgainSeconds)}) > 0;
+}
+
+/* With all events of it. */
+void
+tell(const ConnectorWorker *worker, const char *name, const source::PartitionLook &look)
+{
+	if (look.came != nullptr)
+		state::record_event(worker->config->name, name, "partition_added", look.came);
+	if (look.gone != nullptr)
+		state::record_event(
+			worker->config->name, name, "partition_removed",
+			psprintf("%s; the rows that it had stay here until livesync.resync_table().",
+					 look.gone));
+}
+
+void
+copy_again(ConnectorWorker *worker, const state::SyncedTable *table, const char *name,
+		   const source::PartitionLook &look)
+{
+	if (was_not_resynced_lately(worker, name) || !state::add_shadow(table->id))
+		return;
+	tell(worker, name, look);
+	state::record_event(
+		worker->config->name, name, "table_resync_wanted",
+		psprintf("Attached at the source with rows that no change brings: %s.", look.attached));
+	worker->tables_changed = true;
+}
+
+void
+accept(ConnectorWorker *worker, const state::SyncedTable *table, const char *name,
+	   const source::PartitionLook &look)
+{
+	state::record_partitions(table->id, look.links);
+	tell(worker, name, look);
+	if (look.attached != nullptr)
+		state::record_event(
+			worker->config->name, name, "partition_not_copied",
+			psprintf("The table is synced without copying, so rows that these had when they "
+					 "were attached are not here: %s. livesync.resync_table() copies all.",
+					 look.attached));
+}
+
+} // namespace
+
+void
+follow_partitions(ConnectorWorker *worker, const state::SyncedTable *table,
+				  const source::PublishedTable &published)
+{
+	source::PartitionLook look;
+
+	if (published.partitions == nullptr ||
+		(table->partitions != nullptr && strcmp(table->partitions, published.partitions) == 0) ||
+		!is_ours_to_look(table))
+		return;
+
+	/* of a table that is not copied nothing is known at first, and nothing was promised */
+	char *links = state::load_partitions(table->id);
+
+	if (links == nullptr)
+	{
+		state::record_partitions(table->id,
+								 source::read_partition_links(worker->control, table->source_oid));
+		return;
+	}
+	/* somebody works on the new partition, or on the table here: the next look */
+	if (!source::try_look_at_partitions(worker->control, table->source_oid, links, kLookLockMs,
+										&look))
+		return;
+	table = state::load_table(table->id, state::RowLock::try_update);
+	if (table == nullptr || !is_ours_to_look(table))
+		return;
+
+	const char *name = state::source_table_name(table);
+
+	base::failpoint("partitions_seen", name);
+	if (look.attached != nullptr && table->copy_data)
+		copy_again(worker, table, name, look);
+	else
+		accept(worker, table, name, look);
+}
+
+void
+note_partitions(const Copier *copier, const state::SyncedTable *table)
+{
+	state::record_partitions(table->id,
+							 source::read_partition_links(copier->connection, table->source_oid));
+}
+
+char *
+find_missed_partitions(const Copier *copier, const state::SyncedTable *table)
+{
+	char *links = state::load_partitions(table->id);
+	source::PartitionLook look;
+
+	(void) source::try_look_at_partitions(copier->connection, table->source_oid,
+										  links != nullptr ? links : "", 0, &look);
+	if (look.attached == nullptr)
+		state::record_partitions(table->id, look.links);
+	return look.attached;
+}
+
+} // namespace worker

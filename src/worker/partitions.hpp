@@ -1,0 +1,32 @@
+/*
+ * worker/partitions.hpp
+ *
+ * Partitions of a root that the source publishes under the root's name.  A partition that is attached there with its rows
+ * brings them without a change in the stream:
+ *
+ *   while the root is copied    found at the end of the load: the copy starts over
+ *   later                       found by a look at the source: the root is copied again beside, as resync_table() does
+ *   while it is held still      found when it goes on
+ *
+ * A partition that is made as one is empty then, so everything in it comes by the stream.  One that is detached or dropped
+ * takes its rows from the root without a change, too; as with the server's own subscriptions they stay here.
+ */
+#pragma once
+
+#include "source/catalog.hpp"
+#include "worker/connector.hpp"
+#include "worker/copier.hpp"
+
+namespace worker
+{
+
+/* At each look at the source, with how it publishes the table. */
+void follow_partitions(ConnectorWorker *worker, const state::SyncedTable *table,
+					   const source::PublishedTable &published);
+
+/* When a copy is planned, before the sizes are read. */
+void note_partitions(const Copier *copier, const state::SyncedTable *table);
+/* After the last chunk.  nullptr: all are in the copy; else those that are not. */
+char *find_missed_partitions(const Copier *copier, const state::SyncedTable *table);
+
+} // namespace worker
