@@ -197,7 +197,8 @@ CREATE TABLE livesync.table_stats (
 	batches			bigint NOT NULL DEFAULT 0,
 	replayed_batches bigint NOT NULL DEFAULT 0,
 	errors			bigint NOT NULL DEFAULT 0,
-	skipped			bigint NOT NULL DEFAULT 0	-- by skip_change
+	skipped			bigint NOT NULL DEFAULT 0,	-- by skip_change
+	update_exists	bigint NOT NULL DEFAULT 0
 );
 
 CREATE TABLE livesync.event (
@@ -558,7 +559,7 @@ SELECT c.name AS connector,
 	t.source_schema || '.' || t.source_name AS source_table,
 	s.inserts, s.updates, s.deletes, s.truncates,
 	s.insert_exists, s.update_missing, s.delete_missing,
-	s.batches, s.replayed_batches, s.errors, s.skipped
+	s.batches, s.replayed_batches, s.errors, s.skipped, s.update_exists
 FROM livesync.table_stats s
 JOIN livesync.synced_table t ON t.id = s.table_id AND NOT t.released
 JOIN livesync.connector c ON c.id = t.connector_id

@@ -216,10 +216,10 @@ get_text_array(const SqlScope &scope, uint64 row, int number, int *count)
 	*count = 0;
 	if (null)
 		return nullptr;
-	MemoryContext old = MemoryContextSwitchTo(scope.caller);
-
+	/* what is only needed for taking it apart goes with SPI's memory */
 	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &elements,
 					  &nulls, count);
+	MemoryContext old = MemoryContextSwitchTo(scope.caller);
 	char **texts = (char **) palloc(sizeof(char *) * (*count + 1));
 
 	for (int i = 0; i < *count; i++)

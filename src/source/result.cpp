@@ -12,26 +12,25 @@ namespace
 
 /*
  * One element of the array's text form: in double quotes with backslashes before special
- * characters, or bare up to the next comma or brace.  Returns where it ends.
+ * characters, or bare up to the next comma or brace.  Written to *place, which moves behind its end; returns where the
+ * text of it ends.
  */
 const char *
-take_element(const char *text, char **element)
+take_element(const char *text, char **place)
 {
-	StringInfoData value;
 	bool quoted = *text == '"';
 
-	initStringInfo(&value);
 	if (quoted)
 		text++;
 	while (*text != '\0' && (quoted ? *text != '"' : *text != ',' && *text != '}'))
 	{
 		if (*text == '\\' && text[1] != '\0')
 			text++;
-		appendStringInfoChar(&value, *text++);
+		*(*place)++ = *text++;
 	}
 	if (quoted && *text == '"')
 		text++;
-	*element = value.data;
+	*(*place)++ = '\0';
 	return text;
 }
 
@@ -88,7 +87,9 @@ get_text_array(const PGresult *result, int row, int column, int *count)
 	for (const char *c = text; *c != '\0'; c++)
 		most += *c == ',';
 
-	char **elements = static_cast<char **>(palloc(sizeof(char *) * most));
+	/* All in one piece, which the text is long enough for: a source may have very many columns. */
+	char **elements = static_cast<char **>(palloc(sizeof(char *) * most + strlen(text) + 1));
+	char *place = reinterpret_cast<char *>(elements + most);
 
 	*count = 0;
 	if (*text != '{')
@@ -96,9 +97,11 @@ get_text_array(const PGresult *result, int row, int column, int *count)
 	text++;
 	while (*text != '}' && *text != '\0')
 	{
-		text = take_element(text, &elements[(*count)++]);
-		if (*text == ',')
-			text++;
+		elements[(*count)++] = place;
+		text = take_element(text, &place);
+		if (*text != ',')
+			break;
+		text++;
 	}
 	return elements;
 }

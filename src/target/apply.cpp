@@ -5,8 +5,9 @@
  *
  *   changes ──fold──► deletes, updates, inserts ──error──► one by one, in their order ──error──► failed
  *
- * Conflicts: the source wins.  A row that exists at INSERT is updated; a row that is missing at
- * UPDATE or DELETE is left missing (as the server's own apply does), and counted.
+ * Conflicts: the source wins.  A row that exists at INSERT is updated; one that stands at the new key of
+ * an UPDATE gives way; a row that is missing at UPDATE or DELETE is left missing (as the server's own
+ * apply does).  Each is counted.
  */
 #include "target/apply.hpp"
 
@@ -68,6 +69,57 @@ insert_one(Run *run, const PendingChange *change)
 	(void) write_rows(relation, Statement::insert, nullptr, &row, 1);
 }
 
+struct Move
+{
+	TargetRelation *relation;
+	const Bitmapset *unchanged;
+	WriteRow row;
+	uint64 found;
+};
+
+void
+try_move(void *argument)
+{
+	Move *it = (Move *) argument;
+
+	it->found = write_rows(it->relation, Statement::move, it->unchanged, &it->row, 1);
+}
+
+/*
+ * A row that stands at the new key cannot be the source's, whose keys are unique: it gives way.  A row in the way of
+ * another unique index may be; then the table fails, and catches up by fetching that row again.
+ */
+uint64
+move_row(Run *run, const Bitmapset *unchanged, const WriteRow &row)
+{
+	TargetRelation *relation = run->relation;
+	Move it{relation, unchanged, row, 0};
+	ErrorData *error = base::run_in_subtransaction(try_move, &it);
+
+	if (error == nullptr)
+		return it.found;
+	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || !relation->has_key_index)
+		ReThrowError(error);
+
+	wire::Value *new_key = (wire::Value *) palloc(sizeof(wire::Value) * (relation->nkeys + 1));
+
+	for (int k = 0; k < relation->nkeys; k++)
+	{
+		const wire::Value &value = row.values[relation->keys[k]];
+
+		new_key[k] = value.kind == wire::ValueKind::unchanged ? row.find[k] : value;
+	}
+	WriteRow in_the_way{nullptr, new_key};
+
+	(void) write_rows(relation, Statement::del, nullptr, &in_the_way, 1);
+	try_move(&it);
+	/* keys that differ only in how they are written (1.0, 1.00) are equal: that was the row itself */
+	if (it.found == 0)
+		ReThrowError(error);
+	run->counts.update_exists++;
+	return it.found;
+}
+
 void
 update_one(Run *run, const PendingChange *change)
 {
@@ -81,11 +133,10 @@ update_one(Run *run, const PendingChange *change)
 
 	if (relation->nkeys == 0)
 		found = update_equal_rows(relation, unchanged, &row, 1);
+	else if (changes_key(relation, row.find, row.values))
+		found = move_row(run, unchanged, row);
 	else
-		found = write_rows(relation,
-						   changes_key(relation, row.find, row.values) ? Statement::move
-																	   : Statement::update,
-						   unchanged, &row, 1);
+		found = write_rows(relation, Statement::update, unchanged, &row, 1);
 	run->counts.updates++;
 	if (found == 0)
 		run->counts.update_missing++;
@@ -278,6 +329,7 @@ add_counts(ApplyCounts *total, const ApplyCounts &part)
 	total->insert_exists += part.insert_exists;
 	total->update_missing += part.update_missing;
 	total->delete_missing += part.delete_missing;
+	total->update_exists += part.update_exists;
 }
 
 } // namespace

@@ -40,6 +40,7 @@ struct ApplyCounts
 	int64 insert_exists;
 	int64 update_missing;
 	int64 delete_missing;
+	int64 update_exists;
 	int64 batches;
 	int64 replayed_batches;
 };

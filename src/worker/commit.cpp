@@ -99,6 +99,7 @@ add_counts(Route *route, const target::ApplyCounts &counts, wire::Lsn lsn)
 	route->stats.insert_exists += counts.insert_exists;
 	route->stats.update_missing += counts.update_missing;
 	route->stats.delete_missing += counts.delete_missing;
+	route->stats.update_exists += counts.update_exists;
 	route->stats.batches += counts.batches;
 	route->stats.replayed_batches += counts.replayed_batches;
 	route->has_stats = true;

@@ -35,9 +35,10 @@ log_conflicts(const Route *route)
 	ereport(
 		LOG,
 		(errmsg("conflicts in table \"%s\" since %X/%X: " INT64_FORMAT
-				" insert_exists, " INT64_FORMAT " update_missing, " INT64_FORMAT " delete_missing",
+				" insert_exists, " INT64_FORMAT " update_missing, " INT64_FORMAT
+				" delete_missing, " INT64_FORMAT " update_exists",
 				route->name, (uint32) (route->conflicts_lsn >> 32), (uint32) route->conflicts_lsn,
-				it.insert_exists, it.update_missing, it.delete_missing),
+				it.insert_exists, it.update_missing, it.delete_missing, it.update_exists),
 		 errdetail("Rows are found by: %s. The source's row was kept.", key_names(route->target)),
 		 errhint("Something else than this connector writes to the table, or it was not "
 				 "equal when changes began to come.")));
@@ -50,13 +51,16 @@ tell_conflicts(Route *route, const target::ApplyCounts &counts, wire::Lsn lsn)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (counts.insert_exists + counts.update_missing + counts.delete_missing == 0)
+	if (counts.insert_exists + counts.update_missing + counts.delete_missing +
+			counts.update_exists ==
+		0)
 		return;
 	if (route->conflicts_lsn == wire::kInvalidLsn)
 		route->conflicts_lsn = lsn;
 	route->conflicts.insert_exists += counts.insert_exists;
 	route->conflicts.update_missing += counts.update_missing;
 	route->conflicts.delete_missing += counts.delete_missing;
+	route->conflicts.update_exists += counts.update_exists;
 	if (!TimestampDifferenceExceeds(route->conflicts_at, now, kQuietMs))
 		return;
 	log_conflicts(route);

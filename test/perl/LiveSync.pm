@@ -53,7 +53,7 @@ use PostgreSQL::Test::Utils ();
 
 our @EXPORT = qw(
   pair source_node target_node conninfo create_connector
-  poll wait_sync wait_caught_up wait_state source_lsn
+  poll wait_sync wait_caught_up wait_state retry_table source_lsn
   failpoint failpoint_reached clear_failpoints end_of_crashes worker_pid
   kill_process try_kill_process flush_wal cut_connections start_pgbench stop_pgbench run_pgbench
   same_tables check_logs quote_literal
@@ -363,8 +363,6 @@ sub _wait_function
 
 Waits for a state of a table: queued, copying, catching_up, streaming, paused, failed.
 
-=back
-
 =cut
 
 sub wait_state
@@ -373,6 +371,27 @@ sub wait_state
 	return poll($target, $db,
 		'SELECT state FROM livesync.tables WHERE connector = '
 		  . quote_literal($connector) . ' AND source_table = ' . quote_literal($table), $state);
+}
+
+=pod
+
+=item retry_table($target, $db, $connector, $source_table)
+
+livesync.retry_table(), for a table that may be faster by itself.
+
+=back
+
+=cut
+
+sub retry_table
+{
+	my ($target, $db, $connector, $table) = @_;
+	my $call = 'SELECT livesync.retry_table(' . quote_literal($connector) . ', ' . quote_literal($table) . ')';
+	my ($out, $err);
+	_try_psql($target, $db, $call, stdout => \$out, stderr => \$err)
+	  or $err =~ /has not failed/
+	  or _give_up($target, $db, "$call failed: $err");
+	return;
 }
 
 =pod

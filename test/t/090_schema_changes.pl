@@ -156,8 +156,7 @@ wait_state($target, 'postgres', 'c', 'public.renamed', 'failed');
 like(hint('renamed'), qr/ALTER TABLE public\.renamed RENAME COLUMN v TO w;/, 'the hint for a renamed column');
 is(target('SELECT max(id) FROM renamed'), 100, 'what came before is applied, since it needs the former name');
 target('ALTER TABLE renamed RENAME COLUMN v TO w');
-# unless it was faster by itself
-$target->psql('postgres', q{SELECT livesync.retry_table('c', 'public.renamed')});
+retry_table($target, 'postgres', 'c', 'public.renamed');
 ends_equal('renamed', 'goes on once the column is renamed');
 
 source(q{ALTER TABLE held DROP v; INSERT INTO held VALUES (101); ALTER TABLE held ADD x int DEFAULT 3; INSERT INTO held VALUES (102, 4)});

@@ -82,5 +82,35 @@ is(@lines, 1, 'a burst of conflicts is told once in the server log') or diag($lo
 like($lines[0], qr{conflicts in table "public.other" since [0-9A-F]+/[0-9A-F]+: 0 insert_exists, 1 update_missing, 0 delete_missing}, 'with table and position');
 like($log, qr/DETAIL:\s+Rows are found by: id\./, 'and the names of the key columns');
 
+# --- rows in the way -----------------------------------------------------------------------------
+
+# At the new key of an update: what is there cannot be the source's.  Numbers that are equal and written otherwise are
+# no such case.
+source(q{CREATE TABLE moved (id numeric PRIMARY KEY, n int, code int UNIQUE);
+	INSERT INTO moved SELECT i, i, i FROM generate_series(1, 20) i;
+	CREATE PUBLICATION moved FOR TABLE moved});
+create_connector($target, 'postgres', 'm', conninfo($source), publications => ['moved']);
+wait_sync($source, $target, 'm');
+target(q{INSERT INTO moved VALUES (101, -1, -1), (102, -1, -2); ALTER TABLE moved ADD mine text DEFAULT 'mine'; UPDATE moved SET mine = 'of 2' WHERE id = 2});
+source(q{UPDATE moved SET id = 101, n = 0 WHERE id = 1});
+source(q{BEGIN; UPDATE moved SET n = 5 WHERE id = 2; UPDATE moved SET id = 102 WHERE id = 2; UPDATE moved SET id = 3.00 WHERE id = 3; COMMIT});
+wait_sync($source, $target, 'm');
+same_tables($source, 'postgres', $target, 'postgres', ['public.moved'], 'a row at the new key of an update gives way');
+is(target('SELECT mine FROM moved WHERE id = 102'), 'of 2', 'to the row that moves, with what only the target has of it');
+poll($target, 'postgres', q{SELECT update_exists || ' ' || update_missing || ' ' || errors FROM livesync.stats WHERE source_table = 'public.moved'}, '2 0 0');
+pass('counted by its name, and no failure');
+like(slurp_file($target->logfile, $from), qr{conflicts in table "public.moved".* [12] update_exists}, 'and told');
+
+# One in the way of another unique index may be the source's, so the table fails, and catches up by asking the source.
+target(q{UPDATE moved SET code = 1000 WHERE id = 10; INSERT INTO moved VALUES (103, -1, 1001), (104, -1, 1002)});
+source(q{INSERT INTO moved VALUES (30, 30, 1000)});
+wait_sync($source, $target, 'm');
+source(q{UPDATE moved SET code = 1001 WHERE id = 11});
+wait_sync($source, $target, 'm');
+source(q{UPDATE moved SET id = 104, code = 1001 + 2 WHERE id = 12; UPDATE moved SET code = 1002 WHERE id = 13});
+wait_sync($source, $target, 'm');
+same_tables($source, 'postgres', $target, 'postgres', ['public.moved'], 'rows in the way of another unique index are those of the source again, or gone');
+cmp_ok(target(q{SELECT errors FROM livesync.stats WHERE source_table = 'public.moved'}), '>=', 1, 'after the table has failed');
+
 check_logs($source, $target);
 done_testing();

@@ -171,7 +171,7 @@ poll($target, 'postgres', "SELECT count(*) = 4000 FROM keyed WHERE id BETWEEN 40
 is($target->safe_psql('postgres', 'SELECT count(*) FROM checked'), 0, 'of a table that fails nothing is applied');
 same_tables($source, 'postgres', $target, 'postgres', ['public.keyed'], 'a table that fails keeps nothing from the others');
 $target->safe_psql('postgres', 'ALTER TABLE checked DROP CONSTRAINT checked_v_check');
-$target->safe_psql('postgres', q{SELECT livesync.retry_table('c', 'public.checked')});
+retry_table($target, 'postgres', 'c', 'public.checked');
 wait_same('and is whole again when it is retried', qw(checked));
 
 # --- the worker ends in between -----------------------------------------------------------------

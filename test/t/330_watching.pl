@@ -67,7 +67,7 @@ my ($failed) = grep { ($_->{state} // '') eq 'failed' } notices();
 is($failed->{source_table}, 'public.a', 'a failure is told');
 like($failed->{detail}, qr/violates check constraint/, 'with its reason');
 at_target('ALTER TABLE a DROP CONSTRAINT a_v_check');
-at_target("SELECT livesync.retry_table('c', 'public.a')");
+retry_table($target, 'postgres', 'c', 'public.a');
 wait_sync($source, $target, 'c');
 notices();
 

@@ -33,10 +33,8 @@ like($target->safe_psql('postgres', q{SELECT last_error, hint FROM livesync.tabl
 	qr/exists and is not a hypertable\|Make it one by create_hypertable/,
 	'a table that is there is not made another one');
 
-$target->safe_psql('postgres', <<'SQL');
-UPDATE livesync.synced_table SET hypertable_column = NULL;
-SELECT livesync.retry_table('c', 'public.metric'), livesync.retry_table('c', 'public.plain');
-SQL
+$target->safe_psql('postgres', 'UPDATE livesync.synced_table SET hypertable_column = NULL');
+retry_table($target, 'postgres', 'c', "public.$_") for qw(metric plain);
 wait_sync($source, $target, 'c');
 same_tables($source, 'postgres', $target, 'postgres', [qw(public.metric public.plain)]);
 check_logs($source, $target);
