@@ -14,6 +14,7 @@ int batch_kb = 8 * 1024;
 int batch_delay_ms = 200;
 int poll_interval_ms = 2000;
 int lock_timeout_ms = 10000;
+int source_timeout_ms = 30000;
 int retry_delay_ms = 1000;
 int max_connectors = 64;
 int max_events = 10000;
@@ -60,6 +61,12 @@ define()
 				   "Then the table is set apart until the lock is free, and the others go on. "
 				   "0 waits without end.",
 				   &lock_timeout_ms, 10000, 0, 3600000, PGC_SIGHUP, GUC_UNIT_MS);
+	define_integer(
+		"livesync.source_timeout",
+		"Longest silence of a source before a second connection asks whether it is there.",
+		"When that gets no answer within its connect_timeout, the first is given up. "
+		"0 leaves it to the keepalives of TCP.",
+		&source_timeout_ms, 30000, 0, 3600000, PGC_SIGHUP, GUC_UNIT_MS);
 	define_integer("livesync.retry_delay", "First delay before a stopped worker is started again.",
 				   "It doubles with each failure in a row, up to 60 s.", &retry_delay_ms, 1000, 10,
 				   60000, PGC_SIGHUP, GUC_UNIT_MS);

@@ -17,6 +17,7 @@ extern int batch_kb;			 /* livesync.batch_bytes */
 extern int batch_delay_ms;		 /* livesync.batch_delay */
 extern int poll_interval_ms;	 /* livesync.poll_interval */
 extern int lock_timeout_ms;		 /* livesync.lock_timeout */
+extern int source_timeout_ms;	 /* livesync.source_timeout */
 extern int retry_delay_ms;		 /* livesync.retry_delay */
 extern int max_connectors;		 /* livesync.max_connectors */
 extern int max_events;			 /* livesync.max_events */

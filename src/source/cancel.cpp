@@ -3,16 +3,15 @@
  *
  * See cancel.hpp.
  *
- * Surprising: before version 17 libpq can send a cancel request only by a call that blocks until
- * the source has taken it.  The request goes to a server that we were just talking to, so the wait
- * is a round trip; with a newer libpq it is asynchronous.
+ * Surprising: it is not libpq that cancels.  Before version 17 it can do so only by a call that blocks
+ * until the source has taken the request, which a network that swallows packets makes last for ever.
+ * A session beside this one asks for it.
  */
 #include "source/cancel.hpp"
 
+#include "source/liveness.hpp"
 #include "source/remote_error.hpp"
 #include "source/waiting.hpp"
-
-#include <poll.h>
 
 namespace source
 {
@@ -21,43 +20,15 @@ namespace
 
 constexpr int kLongestStop = 10000;
 
-#ifdef LIBPQ_HAS_ASYNC_CANCEL
-
 void
-request_cancel(Connection *connection, TimestampTz deadline)
+request_cancel(const Connection *connection)
 {
-	PGcancelConn *request = PQcancelCreate(connection->raw);
-	PostgresPollingStatusType status =
-		request != nullptr && PQcancelStart(request) ? PGRES_POLLING_WRITING : PGRES_POLLING_FAILED;
+	char sql[100];
 
-	/* Nothing may raise an error here, or the request would leak: so no latch, and short waits. */
-	while (status != PGRES_POLLING_OK && status != PGRES_POLLING_FAILED &&
-		   remaining_ms(deadline) > 0)
-	{
-		struct pollfd waited = {};
-
-		waited.fd = PQcancelSocket(request);
-		waited.events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT;
-		if (poll(&waited, 1, 100) > 0)
-			status = PQcancelPoll(request);
-	}
-	PQcancelFinish(request);
+	snprintf(sql, sizeof(sql), "SELECT pg_catalog.pg_cancel_backend(%d)",
+			 PQbackendPID(connection->raw));
+	(void) ask_beside(connection, sql);
 }
-
-#else
-
-void
-request_cancel(Connection *connection, TimestampTz)
-{
-	char message[256];
-	PGcancel *request = PQgetCancel(connection->raw);
-
-	if (request != nullptr)
-		(void) PQcancel(request, message, sizeof(message));
-	PQfreeCancel(request);
-}
-
-#endif
 
 /* True when COPY data was there and is gone; false when more must arrive, or the COPY has ended. */
 bool
@@ -117,7 +88,7 @@ stop_statement(Connection *connection)
 	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kLongestStop);
 	bool in_copy = true; /* PQgetCopyData() answers at once when it is not so */
 
-	request_cancel(connection, deadline);
+	request_cancel(connection);
 	while (!discard_available(connection, &in_copy))
 	{
 		long left = remaining_ms(deadline);

@@ -10,6 +10,7 @@
 #include "source/chunk_reader.hpp"
 
 #include "base/compat.hpp"
+#include "source/liveness.hpp"
 
 #include <poll.h>
 
@@ -32,16 +33,21 @@ must_stop(int idle_steps)
 
 /* False when there is something more urgent than the data. */
 bool
-wait_for_data(PGconn *raw)
+wait_for_data(Connection *connection)
 {
+	PGconn *raw = connection->raw;
 	struct pollfd waited = {};
 	int ready = 0;
 
 	waited.fd = PQsocket(raw);
 	waited.events = POLLIN;
 	pgstat_report_wait_start(base::wait_event());
-	for (int steps = 0; ready <= 0 && !must_stop(steps); steps++)
+	note_sign_of_life(connection);
+	for (int steps = 0; ready <= 0 && !must_stop(steps) && !connection->is_silent; steps++)
+	{
 		ready = poll(&waited, 1, kWaitStep);
+		connection->is_silent = ready <= 0 && is_lost_in_silence(connection);
+	}
 	pgstat_report_wait_end();
 	if (ready > 0)
 		(void) PQconsumeInput(raw); /* a failure shows in the status */
@@ -56,7 +62,7 @@ read_end(Connection *connection)
 	{
 		while (PQisBusy(connection->raw))
 		{
-			if (!wait_for_data(connection->raw))
+			if (!wait_for_data(connection))
 				return -1;
 		}
 
@@ -94,8 +100,7 @@ next_piece(Connection *connection, const char **data)
 		}
 		if (size == -1)
 			return read_end(connection);
-		if (size < 0 || PQstatus(connection->raw) == CONNECTION_BAD ||
-			!wait_for_data(connection->raw))
+		if (size < 0 || PQstatus(connection->raw) == CONNECTION_BAD || !wait_for_data(connection))
 			return -1;
 	}
 }
@@ -106,6 +111,8 @@ raise_chunk_error(Connection *connection)
 	if (!PostmasterIsAlive())
 		proc_exit(1);
 	CHECK_FOR_INTERRUPTS();
+	if (connection->is_silent)
+		raise_silence();
 	if (connection->pending != nullptr || PQstatus(connection->raw) == CONNECTION_BAD)
 		raise_remote_error(connection, connection->pending, "copy from the source");
 	ereport(ERROR,

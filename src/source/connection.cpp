@@ -25,6 +25,7 @@ namespace
 {
 
 constexpr int kDefaultConnectTimeout = 10;
+constexpr int kLongestAnswer = 60;
 
 /* A Connection with what its owners need to find it. */
 struct Owned
@@ -161,6 +162,7 @@ try_host(Connection *connection, Parameters parameters, const SshAccess &ssh,
 
 	bool in_time = poll_until_connected(connection->raw, timeout_s);
 
+	connection->connect_timeout_s = Min(timeout_s, kLongestAnswer);
 	if (in_time && PQstatus(connection->raw) == CONNECTION_OK)
 		return true;
 	note_failure(failure, connection->raw, in_time ? 0 : timeout_s);

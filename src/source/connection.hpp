@@ -45,6 +45,10 @@ struct Connection
 	char *copy_data;   /* the last piece of COPY data */
 	PGresult *pending; /* a result not yet returned, or the error that ended a COPY */
 	bool is_started;   /* start_query() was called and poll_query() has not returned its result */
+
+	int connect_timeout_s; /* how long an answer to a new connection may take */
+	TimestampTz heard_at;  /* see liveness.hpp */
+	bool is_silent;		   /* it was lost in silence */
 };
 
 /*

@@ -10,6 +10,7 @@
  */
 #include "source/cancel.hpp"
 #include "source/connection.hpp"
+#include "source/liveness.hpp"
 #include "source/remote_error.hpp"
 #include "source/waiting.hpp"
 
@@ -89,13 +90,19 @@ void
 collect(Connection *connection, PGresult **kept)
 {
 	flush_all(connection);
+	note_sign_of_life(connection);
 	for (;;)
 	{
 		while (PQisBusy(connection->raw))
 		{
+			if (wait_step(PQsocket(connection->raw), WL_SOCKET_READABLE, LONG_MAX) == 0)
+			{
+				check_silence(connection);
+				continue;
+			}
+			note_sign_of_life(connection);
 			/* When reading fails, PQgetResult() makes a result that says so. */
-			if (wait_step(PQsocket(connection->raw), WL_SOCKET_READABLE, LONG_MAX) != 0 &&
-				!PQconsumeInput(connection->raw))
+			if (!PQconsumeInput(connection->raw))
 				break;
 		}
 

@@ -9,6 +9,7 @@
  */
 #include "source/slot.hpp"
 
+#include "base/settings.hpp"
 #include "source/result.hpp"
 #include "source/sessions.hpp"
 #include "source/waiting.hpp"
@@ -94,7 +95,35 @@ end_user_of_slot(Connection *control, const char *slot_name)
 									   quote_string(slot_name)));
 }
 
+/* Feedback goes out once a second, with the time of this server's clock. */
+constexpr char kEndSilentSql[] = R"(
+SELECT count(pg_terminate_backend(r.pid))
+FROM pg_stat_replication r JOIN pg_replication_slots s ON s.active_pid = r.pid
+WHERE s.slot_name = %s AND r.reply_time < to_timestamp(%.3f) - interval '%d ms')";
+
+bool
+end_silent_user(Connection *control, const char *slot_name)
+{
+	double now = static_cast<double>(GetCurrentTimestamp()) / USECS_PER_SEC +
+				 static_cast<double>(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+	PGresult *result = query(control, psprintf(kEndSilentSql, quote_string(slot_name), now,
+											   base::settings::source_timeout_ms));
+
+	return get_int64(result, 0, 0) > 0;
+}
+
 } // namespace
+
+void
+free_slot_of_silence(Connection *control, const char *slot_name)
+{
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kLongestDrop);
+
+	if (base::settings::source_timeout_ms == 0 || !end_silent_user(control, slot_name))
+		return;
+	while (read_slot(control, slot_name).active && remaining_ms(deadline) > 0)
+		pause_ms(kDropPoll);
+}
 
 SlotState
 read_slot(Connection *control, const char *slot_name)

@@ -42,6 +42,9 @@ wire::Lsn create_slot(Connection *stream, Connection *control, const char *slot_
 /* Drop it if it exists and is ours (pgoutput, this database).  Ends a stale walsender of it first. */
 void drop_slot(Connection *control, const char *slot_name);
 
+/* End the walsender that uses it if nothing came from its other end for livesync.source_timeout, as after a loss of the network. */
+void free_slot_of_silence(Connection *control, const char *slot_name);
+
 bool has_publication(Connection *control, const char *publication);
 /* Was it made for the connector with that slot, as its comment says? */
 bool is_publication_of(Connection *control, const char *publication, const char *slot_name);

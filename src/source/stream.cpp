@@ -8,6 +8,7 @@
  */
 #include "source/stream.hpp"
 
+#include "source/liveness.hpp"
 #include "source/remote_error.hpp"
 #include "source/waiting.hpp"
 #include "wire/copydata.hpp"
@@ -18,6 +19,8 @@ namespace source
 struct Stream
 {
 	Connection *connection;
+	bool is_quiet; /* the last look found nothing; since when is in the connection */
+	bool is_asked; /* and it was asked for an answer since then */
 };
 
 namespace
@@ -73,10 +76,12 @@ raise_end(Connection *connection)
 {
 	PGresult *result = nullptr;
 
+	note_sign_of_life(connection);
 	while (PQisBusy(connection->raw))
 	{
-		if (wait_step(PQsocket(connection->raw), WL_SOCKET_READABLE, LONG_MAX) != 0 &&
-			!PQconsumeInput(connection->raw))
+		if (wait_step(PQsocket(connection->raw), WL_SOCKET_READABLE, LONG_MAX) == 0)
+			check_silence(connection);
+		else if (!PQconsumeInput(connection->raw))
 			break;
 	}
 	if (!PQisBusy(connection->raw))
@@ -125,6 +130,18 @@ take_copy_data(Connection *connection)
 	return size;
 }
 
+/* A clock that is read for each message would cost more than many a message. */
+void
+note_quiet(Stream *stream)
+{
+	if (!stream->is_quiet)
+		note_sign_of_life(stream->connection);
+	stream->is_quiet = true;
+	/* an answer may have been on its way before now, and waited for us */
+	if (stream->is_asked)
+		check_silence(stream->connection);
+}
+
 } // namespace
 
 Stream *
@@ -136,6 +153,7 @@ start_stream(Connection *connection, const char *slot_name, wire::Lsn from, int 
 		connection, start_command(connection, slot_name, from, npublications, publications));
 
 	stream->connection = connection;
+	stream->is_quiet = stream->is_asked = false;
 	if (PQresultStatus(result) != PGRES_COPY_BOTH)
 		raise_remote_error(connection, result,
 						   psprintf("start streaming from slot \"%s\"", slot_name));
@@ -149,7 +167,11 @@ next_message(Stream *stream, StreamMessage *out)
 	int size = take_copy_data(connection);
 
 	if (size == 0)
+	{
+		note_quiet(stream);
 		return Received::nothing;
+	}
+	stream->is_quiet = stream->is_asked = false;
 
 	wire::Envelope envelope;
 	wire::DecodeStatus status =
@@ -164,6 +186,12 @@ next_message(Stream *stream, StreamMessage *out)
 	return envelope.kind == wire::EnvelopeKind::keepalive ? Received::keepalive : Received::message;
 }
 
+bool
+is_sign_of_life_due(Stream *stream)
+{
+	return stream->is_quiet && !stream->is_asked && is_half_silent(stream->connection->heard_at);
+}
+
 /* While the socket takes nothing, libpq keeps the update in its buffer and the next call goes on. */
 void
 send_feedback(Stream *stream, wire::Lsn written, wire::Lsn flushed, wire::Lsn applied)
@@ -176,6 +204,8 @@ send_feedback(Stream *stream, wire::Lsn written, wire::Lsn flushed, wire::Lsn ap
 	update.flushed_lsn = flushed;
 	update.applied_lsn = applied;
 	update.send_time = GetCurrentTimestamp();
+	update.reply_requested = is_sign_of_life_due(stream);
+	stream->is_asked = stream->is_asked || update.reply_requested;
 	wire::encode_status_update(update, bytes);
 
 	if (PQputCopyData(raw, bytes, sizeof(bytes)) < 0 || PQflush(raw) < 0)

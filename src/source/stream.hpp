@@ -38,7 +38,12 @@ Stream *start_stream(Connection *connection, const char *slot_name, wire::Lsn fr
 					 int npublications, const char *const *publications);
 /* Does not wait.  ERROR when the connection is broken or the source ended the stream. */
 Received next_message(Stream *stream, StreamMessage *out);
-/* Standby status update; flushes the socket without blocking for long. */
+/*
+ * Standby status update; flushes the socket without blocking for long.  When nothing has come for a while, it asks for an
+ * answer; when that does not come either, next_message() finds out whether anybody is there.
+ */
 void send_feedback(Stream *stream, wire::Lsn written, wire::Lsn flushed, wire::Lsn applied);
+/* Is there more reason for feedback than its contents? */
+bool is_sign_of_life_due(Stream *stream);
 
 } // namespace source

@@ -311,7 +311,7 @@ send_position(ConnectorWorker *worker, bool now)
 	if (worker->stream == nullptr)
 		return;
 	note_flushed(worker);
-	if (!now && worker->confirmed == before &&
+	if (!now && worker->confirmed == before && !source::is_sign_of_life_due(worker->stream) &&
 		!TimestampDifferenceExceeds(worker->feedback_at, at, kFeedbackEveryMs))
 		return;
 	source::send_feedback(worker->stream, worker->received, worker->confirmed, worker->applied);
