@@ -125,6 +125,7 @@ CREATE TABLE livesync.chunk (
 	bytes			bigint,
 	started_at		timestamptz,				-- of the transaction that loaded it
 	done_at			timestamptz,
+	read_lsn		pg_lsn,						-- the source's insert position when it had been read
 	PRIMARY KEY (table_id, generation, number)
 );
 CREATE INDEX chunk_open ON livesync.chunk (table_id, number) WHERE done_at IS NULL;

@@ -55,13 +55,25 @@ claim_chunk(int connector_id, int64 table_id)
 }
 
 void
-finish_chunk(const Chunk &chunk, int64 rows, int64 bytes)
+finish_chunk(const Chunk &chunk, int64 rows, int64 bytes, XLogRecPtr read_lsn)
 {
 	run_alone("UPDATE livesync.chunk SET rows = $4, bytes = $5, started_at = pg_catalog.now(), "
-			  "done_at = pg_catalog.clock_timestamp() "
+			  "done_at = pg_catalog.clock_timestamp(), read_lsn = $6 "
 			  "WHERE table_id = $1 AND generation = $2 AND number = $3",
 			  {bigint_value(chunk.table_id), int_value(chunk.generation), int_value(chunk.number),
-			   bigint_value(rows), bigint_value(bytes)});
+			   bigint_value(rows), bigint_value(bytes), lsn_value(read_lsn)});
+}
+
+bool
+was_read_behind(int64 table_id, XLogRecPtr lsn)
+{
+	/* end_lsn moves on with each row that is fetched once more; of one that streamed it begins where it was parked */
+	return run_alone(
+			   "SELECT FROM livesync.synced_table t WHERE t.id = $1 "
+			   "AND (t.end_lsn > $2 AND t.end_lsn IS DISTINCT FROM t.parked_lsn OR EXISTS (SELECT FROM livesync.chunk c "
+			   "WHERE c.table_id = t.id AND c.generation = t.generation "
+			   "AND c.read_lsn > $2))",
+			   {bigint_value(table_id), lsn_value(lsn)}) == 1;
 }
 
 int

@@ -33,7 +33,10 @@ void add_chunk(const Chunk &chunk);
  * chunks any worker may load.  nullptr: none is free.
  */
 Chunk *claim_chunk(int connector_id, int64 table_id);
-void finish_chunk(const Chunk &chunk, int64 rows, int64 bytes);
+/* read_lsn: the source's insert position behind everything that the chunk saw */
+void finish_chunk(const Chunk &chunk, int64 rows, int64 bytes, XLogRecPtr read_lsn);
+/* Has the table rows that were read behind that position? */
+bool was_read_behind(int64 table_id, XLogRecPtr lsn);
 int count_open_chunks(int64 table_id, int generation);
 
 } // namespace state

@@ -520,7 +520,10 @@ leave_paused(int64 id)
 void
 restart_copy(int64 id, bool empty_target)
 {
-	run_alone("UPDATE livesync.synced_table SET state = 'queued', phase = '', failed_from = NULL, "
+	/* one that is paused stays so, and begins when it is resumed */
+	run_alone("UPDATE livesync.synced_table SET state = CASE state WHEN 'paused' THEN state "
+			  "ELSE 'queued' END, paused_from = CASE state WHEN 'paused' THEN 'queued' END, "
+			  "phase = '', failed_from = NULL, "
 			  "exported = NULL, snapshot = NULL, load_upserts = load_upserts AND NOT $2, "
 			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
 			  {bigint_value(id), bool_value(empty_target)});

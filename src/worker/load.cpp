@@ -354,8 +354,9 @@ load_one_chunk(Copier *copier)
 		restart_after(copier, chunk, load.check);
 	else
 	{
-		(void) source::wait_source_flushed(copier->connection);
-		state::finish_chunk(*chunk, (int64) load.result.rows, (int64) load.result.bytes);
+		wire::Lsn read = source::wait_source_flushed(copier->connection);
+
+		state::finish_chunk(*chunk, (int64) load.result.rows, (int64) load.result.bytes, read);
 		if (my_entry()->copy_failures > 0)
 			state::clear_connector_error(copier->config->id);
 		base::failpoint("chunk_loaded", name);

@@ -15,6 +15,7 @@
 #include "source/prerequisites.hpp"
 #include "source/slot.hpp"
 #include "state/event.hpp"
+#include "state/ledger.hpp"
 #include "target/origin.hpp"
 #include "worker/registry.hpp"
 #include "worker/slot_health.hpp"
@@ -83,6 +84,36 @@ check_same_system(const ConnectorWorker *worker, const source::SystemIdentity &s
 			 errhint("Point the connector at the old server, or start over: %s", kStartOver)));
 }
 
+/*
+ * Rows that were read from the old primary behind the place where the new one left its history may not be there
+ * any more, and nothing in the stream would tell of them.
+ */
+void
+copy_what_was_lost(const state::Connector *config, wire::Lsn left_at)
+{
+	stop_copies(0);
+	base::begin_transaction();
+	state::SyncedTables all = state::load_tables(config->id);
+
+	for (int i = 0; i < all.count; i++)
+	{
+		/* locked: a loader that has not ended yet commits before */
+		state::SyncedTable *table =
+			all.tables[i]->state == state::TableState::streaming
+				? nullptr
+				: state::load_table(all.tables[i]->id, state::RowLock::update);
+
+		if (table == nullptr || table->state == state::TableState::queued ||
+			!state::was_read_behind(table->id, left_at))
+			continue;
+		state::restart_copy(table->id, true);
+		state::record_event(config->name, state::source_table_name(table), "table_restarted",
+							"The source failed over to a server that lacks changes which the copy "
+							"had read.");
+	}
+	base::commit_transaction();
+}
+
 /* After a failover the position must lie on the part of history that both timelines share. */
 void
 check_timeline(const ConnectorWorker *worker, const source::SystemIdentity &system,
@@ -97,7 +128,10 @@ check_timeline(const ConnectorWorker *worker, const source::SystemIdentity &syst
 		source::read_switch_point(worker->stream_connection, system.timeline,
 								  config->source_timeline, &left_at) &&
 		origin <= left_at)
+	{
+		copy_what_was_lost(config, left_at);
 		return;
+	}
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("the source lost changes that are already applied here"),
@@ -255,6 +289,7 @@ ensure_source(ConnectorWorker *worker)
 void
 open_stream(ConnectorWorker *worker)
 {
+	source::free_slot_of_silence(worker->control, worker->config->slot_name);
 	worker->stream =
 		source::start_stream(worker->stream_connection, worker->config->slot_name, worker->origin,
 							 worker->config->npublications, worker->config->publications);
