@@ -81,6 +81,7 @@ CREATE TABLE livesync.synced_table (
 	bytes_expected	bigint NOT NULL DEFAULT 0,
 	rows_expected	bigint NOT NULL DEFAULT 0,
 	chunks_total	integer NOT NULL DEFAULT 0,
+	analyze_wanted	boolean NOT NULL DEFAULT false,	-- loaded, but not analyzed yet
 	last_error		text,
 	error_lsn		pg_lsn,
 	hint			text,

@@ -421,7 +421,7 @@ finish_load(int64 id, XLogRecPtr end_lsn)
 {
 	run_alone(
 		"UPDATE livesync.synced_table SET parked_lsn = CASE state WHEN 'streaming' THEN $2 END, "
-		"state = 'catching_up', phase = '', end_lsn = $2, "
+		"state = 'catching_up', phase = '', end_lsn = $2, analyze_wanted = true, "
 		"exported = NULL, updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
 		{bigint_value(id), lsn_value(end_lsn)});
 }

@@ -8,6 +8,7 @@
  *   load        one chunk
  *   finish      the end of a table's load; long spools
  *   indexes     of the tables that we created
+ *   analyze     of what was loaded, when there is nothing else to do
  *   skip        drops the change that makes a table fail, when a call asks for it
  *
  * A copy worker owns nothing that must survive: claims are row locks and advisory locks, and end with it.
@@ -62,6 +63,7 @@ bool finish_one_table(Copier *copier);
 bool build_one_index(Copier *copier);
 bool drain_one_table(Copier *copier);
 bool exchange_one_table(Copier *copier); /* resync.cpp */
+bool analyze_one_table(Copier *copier);
 bool skip_one_change(Copier *copier);
 void release_finished_snapshots(Copier *copier);
 

@@ -40,7 +40,8 @@ work(Copier *copier)
 
 	release_finished_snapshots(copier);
 	if (load_one_chunk(copier) || finish_one_table(copier) || skip_one_change(copier) ||
-		drain_one_table(copier) || build_one_index(copier) || exchange_one_table(copier))
+		drain_one_table(copier) || build_one_index(copier) || exchange_one_table(copier) ||
+		analyze_one_table(copier))
 		return true;
 	if (is_waiting || copier->snapshots != nullptr)
 	{

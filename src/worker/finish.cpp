@@ -24,7 +24,6 @@ namespace
 {
 
 constexpr int kDrainLockMs = 1000;
-constexpr int kAnalyzeLockMs = 1000;
 constexpr int kSegmentsATime = 1000;
 
 /* An id picked by a query of ours, or 0. */
@@ -68,34 +67,6 @@ end_load(Copier *copier, const state::SyncedTable *table)
 	return true;
 }
 
-void
-analyze_step(void *argument)
-{
-	base::run_alone(psprintf("ANALYZE %s", (const char *) argument));
-}
-
-/* By itself, since nobody may wait for it: VACUUM, say, keeps it waiting, and autovacuum would do it too. */
-void
-analyze_target(int64 id)
-{
-	base::begin_transaction();
-	state::SyncedTable *table = state::load_table(id, state::RowLock::none);
-
-	if (table != nullptr && table->state != state::TableState::copying)
-	{
-		int limit = base::begin_lock_limit(kAnalyzeLockMs);
-		ErrorData *error = base::run_in_subtransaction(
-			analyze_step,
-			(void *) quote_qualified_identifier(table->target_schema, table->target_name));
-
-		base::end_lock_limit(limit);
-		if (error != nullptr)
-			ereport(LOG, (errmsg("could not analyze table \"%s\" after its copy: %s",
-								 table->target_name, error->message)));
-	}
-	base::commit_transaction();
-}
-
 } // namespace
 
 bool
@@ -122,10 +93,7 @@ finish_one_table(Copier *copier)
 	}
 	base::commit_transaction();
 	if (is_done)
-	{
 		wake_connector();
-		analyze_target(id);
-	}
 	return is_done;
 }
 

@@ -327,6 +327,7 @@ count_copy_jobs(ConnectorWorker *worker)
 		"OR t.state IN ('failed', 'catching_up') AND EXISTS (SELECT FROM livesync.wish w "
 		"WHERE w.table_id = t.id AND w.wanted = 'skip') "
 		"OR t.phase = 'exchange' AND t.shadow_of IS NOT NULL "
+		"OR t.analyze_wanted AND t.state <> 'copying' "
 		"OR t.state = 'catching_up' AND t.phase = '' AND NOT EXISTS (SELECT FROM livesync.wish w "
 		"WHERE w.table_id = t.id) AND (SELECT sum(s.changes) FROM livesync.spool s "
 		"WHERE s.table_id = t.id AND s.generation = t.generation) > $2))",

@@ -39,6 +39,8 @@ wait_sync($source, $target, 'c');
 source('UPDATE analyzed SET n = n + 1');
 wait_caught_up($source, $target, 'c');
 pass('a copy is done, and the table streams, while ANALYZE would have to wait');
+poll($target, 'postgres', q{SELECT last_analyze IS NOT NULL FROM pg_stat_user_tables WHERE relname = 'other'});
+pass('what was loaded is analyzed');
 $user->query_safe('COMMIT');
 $user->quit;
 same_tables($source, 'postgres', $target, 'postgres', ['public.analyzed', 'public.other']);
