@@ -68,9 +68,10 @@ my %used_names;
 
 sub _new_node
 {
-	my ($name) = @_;
+	my ($name, %opt) = @_;
 	my $number = ++$used_names{$name};
-	return PostgreSQL::Test::Cluster->new($number > 1 ? "$name$number" : $name);
+	my @where = $opt{install_path} ? (install_path => $opt{install_path}) : ();
+	return PostgreSQL::Test::Cluster->new($number > 1 ? "$name$number" : $name, @where);
 }
 
 # What both sides get: room for many workers and sessions; a killed worker must not end the server.
@@ -122,14 +123,16 @@ sub pair
 
 =item source_node($name, %options), target_node($name, %options)
 
-One of the two, with the same options.
+One of the two, with the same options; a source may also have
+
+  install_path => $folder    of another server than the one that is tested
 
 =cut
 
 sub source_node
 {
 	my ($name, %opt) = @_;
-	my $node = _new_node($name);
+	my $node = _new_node($name, %opt);
 	$node->init(allows_streaming => 'logical', extra => $opt{source_init} || []);
 	$node->append_conf('postgresql.conf', _common_conf(%opt));
 	$node->append_conf('postgresql.conf', $opt{source_conf}) if defined $opt{source_conf};

@@ -1,0 +1,127 @@
+# Sources of other versions than the target's: what they stream is applied, transactions in pieces included.
+#
+# pgoutput has grown with each version: options that an older one refuses, fields that only a newer one sends,
+# one that sends transactions while they run (14), one that could send them to several processes at once (16).
+# A source is upgraded at another time than the target, so each must do.
+#
+# Needs servers of those versions: those of Debian's packages, or others that are named:
+#   LIVESYNC_SOURCES=/opt/pg14/bin:/opt/pg17/bin test/run t/222
+
+use strict;
+use warnings;
+
+use lib 'test/perl';
+use LiveSync;
+use Test::More;
+
+use Cwd qw(realpath);
+use PostgreSQL::Test::Utils qw(append_to_file);
+
+# --- the servers -------------------------------------------------------------------------------
+
+# "14" for /usr/lib/postgresql/14/bin
+sub version_of { my ($bin) = @_; return qx("$bin/postgres" --version 2>/dev/null) =~ /\b(\d+)\.\d/ ? $1 : '' }
+
+my $own_bin = qx(pg_config --bindir) =~ s/\s+\z//r;
+my %bin = map { version_of($_) => $_ } split(/:/, $ENV{LIVESYNC_SOURCES} // ''), glob('/usr/lib/postgresql/*/bin');
+delete @bin{ '', version_of($own_bin) };
+plan skip_all => 'there is no server of another version (LIVESYNC_SOURCES)' unless %bin;
+
+# A place that looks like an installation with all that a test needs: not every package has psql and pg_config.
+sub installation_of
+{
+	my ($bin) = @_;
+	my $place = PostgreSQL::Test::Utils::tempdir();
+	mkdir "$place/bin" or die;
+	symlink realpath($_), "$place/bin/" . s{.*/}{}r for grep { -x && !m{/(?:pg_config|psql)$} } glob("$bin/*");
+	symlink realpath("$own_bin/psql"), "$place/bin/psql";
+	my ($full) = qx("$bin/postgres" --version) =~ /(\d\S*)/;
+	append_to_file("$place/bin/pg_config", "#!/bin/sh\necho 'PostgreSQL $full'\n");
+	chmod 0755, "$place/bin/pg_config";
+	return $place;
+}
+
+my $target = target_node('target', target_conf => 'livesync.batch_rows = 300');
+
+# --- one of them -------------------------------------------------------------------------------
+
+my $rows = "repeat('x', 100) FROM generate_series";
+
+sub check_source_of
+{
+	my ($version) = @_;
+	my $db     = "from_$version";
+	my $source = source_node("source$version", install_path => installation_of($bin{$version}),
+		source_conf => 'logical_decoding_work_mem = 64kB');
+	$target->safe_psql('postgres', "CREATE DATABASE $db");
+	$target->safe_psql($db,        'CREATE EXTENSION pg_livesync');
+	$source->safe_psql('postgres', <<'SQL');
+CREATE TABLE keyed (id int PRIMARY KEY, v text, doc text);
+ALTER TABLE keyed ALTER doc SET STORAGE EXTERNAL;
+CREATE TABLE keyless (id int, v text);
+ALTER TABLE keyless REPLICA IDENTITY FULL;
+CREATE TABLE parts (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
+CREATE TABLE parts_low PARTITION OF parts FOR VALUES FROM (MINVALUE) TO (5000);
+CREATE TABLE parts_high PARTITION OF parts FOR VALUES FROM (5000) TO (MAXVALUE);
+INSERT INTO keyed SELECT i, 'first', repeat(md5(i::text), 100) FROM generate_series(1, 100) i;
+INSERT INTO keyless SELECT i % 20, 'first' FROM generate_series(1, 100) i;
+INSERT INTO parts SELECT i, 'first' FROM generate_series(4950, 5050) i;
+CREATE TABLE emptied (id int PRIMARY KEY);
+INSERT INTO emptied SELECT generate_series(1, 10);
+SQL
+	create_connector($target, $db, 'c', conninfo($source));
+	wait_sync($source, $target, 'c', target_db => $db);
+
+	# Two large ones and a small one at a time, of which one is rolled back; savepoints kept and rolled back, in each other.
+	my @sessions = map { session($source, 'postgres', "s$_") } 0, 1;
+	$_->query_safe('BEGIN') for @sessions;
+	for my $i (0, 1)
+	{
+		my $from = 10000 * ($i + 1);
+		$sessions[$i]->query_safe(<<"SQL");
+INSERT INTO keyed SELECT i, $rows($from, $from + 1999) i;
+SAVEPOINT a;
+INSERT INTO keyed SELECT i, $rows($from + 2000, $from + 3999) i;
+UPDATE keyed SET v = 'never' WHERE id <= 100;
+SAVEPOINT b;
+INSERT INTO keyless SELECT i, $rows($from, $from + 1999) i;
+ROLLBACK TO b;
+SAVEPOINT c;
+DELETE FROM keyless WHERE id % 7 = $i;
+RELEASE c;
+ROLLBACK TO a;
+INSERT INTO keyless SELECT i % 50, $rows(1, 2000) i;
+SAVEPOINT d;
+UPDATE keyless SET v = 'kept' WHERE id % 7 = $i;
+INSERT INTO parts SELECT i, $rows($from, $from + 1999) i;
+RELEASE d;
+SQL
+		$source->safe_psql('postgres', "UPDATE keyed SET v = v || '$i' WHERE id > 100; INSERT INTO keyed VALUES (-$i, 'small')");
+	}
+	$sessions[0]->query_safe('UPDATE keyed SET id = id + 50000, v = $$moved$$ WHERE id % 10 = 3 AND id < 20000');
+	$sessions[0]->query_safe('UPDATE parts SET id = id + 200 WHERE id BETWEEN 4950 AND 4999; DELETE FROM parts WHERE id % 10 = 7');
+	# which need locks of their own
+	$sessions[1]->query_safe('ROLLBACK');
+	$sessions[0]->query_safe('ALTER TABLE keyed ADD more int DEFAULT 3; INSERT INTO keyed VALUES (1000000, NULL, NULL, 4)');
+	$sessions[0]->query_safe('TRUNCATE emptied; INSERT INTO emptied VALUES (5); INSERT INTO keyless VALUES (1, NULL), (1, NULL); COMMIT');
+	$source->safe_psql('postgres', "BEGIN; INSERT INTO keyed SELECT i, $rows(70001, 72000) i; PREPARE TRANSACTION 'p'");
+	$source->safe_psql('postgres', "UPDATE keyed SET v = 'before p' WHERE id = 5");
+	$source->safe_psql('postgres', "COMMIT PREPARED 'p'");
+	wait_sync($source, $target, 'c', target_db => $db);
+	same_tables($source, 'postgres', $target, $db, [ map { "public.$_" } qw(keyed keyless parts emptied) ],
+		"a source of version $version");
+	is($target->safe_psql($db, q{SELECT count(*) FROM livesync.events WHERE event = 'table_failed'}), '0', 'no table failed');
+	is($target->safe_psql($db, 'SELECT sum(insert_exists + update_missing + delete_missing + update_exists) FROM livesync.stats'), '0',
+		'there was no conflict');
+	cmp_ok($source->safe_psql('postgres', 'SELECT sum(stream_txns) FROM pg_stat_replication_slots'), '>=', 2, 'transactions came in pieces')
+	  if $version >= 14;
+	$_->quit for @sessions;
+	$target->safe_psql($db, "SELECT livesync.pause_connector('c')");
+	check_logs($source);
+	$source->stop;
+	return;
+}
+
+check_source_of($_) for sort keys %bin;
+check_logs($target);
+done_testing();
