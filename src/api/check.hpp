@@ -10,9 +10,27 @@
 
 #include "source/catalog.hpp"
 #include "source/check.hpp"
+#include "source/inventory.hpp"
 
 namespace api
 {
+
+/* The tables that a connector would sync, there and here. */
+struct TablesQuestion
+{
+	source::CheckList *list;
+	source::Connection *connection;
+	bool is_superuser; /* of the source */
+	int npublications;
+	char **publications;
+	int ntables;
+	char **tables;
+};
+void check_tables(const TablesQuestion &question);
+
+/* Extensions of the source that types or indexes of these tables come from; only of tables that would be created here. */
+void check_extensions(source::CheckList *list, source::Connection *connection,
+					  const source::SourceTables &tables);
 
 /* Free worker processes, connectors, origins; that it may write. */
 void check_target_server(source::CheckList *list);

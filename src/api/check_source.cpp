@@ -12,7 +12,6 @@
 #include "api/check.hpp"
 #include "api/ssh_calls.hpp"
 #include "base/subtransaction.hpp"
-#include "source/inventory.hpp"
 #include "source/prerequisites.hpp"
 #include "worker/registry.hpp"
 
@@ -48,6 +47,31 @@ describe_error(const ErrorData *error)
 						 : pstrdup(error->message);
 }
 
+/* A walsender is another kind of session: pg_hba.conf or a pooler may refuse it alone. */
+void
+open_stream(void *argument)
+{
+	const Inquiry *it = (const Inquiry *) argument;
+	source::Connection *stream = source::open_connection({it->conninfo, GetUserId(), it->ssh},
+														 kApplicationName, source::Purpose::stream);
+
+	(void) source::identify_system(stream);
+	source::close_connection(stream);
+}
+
+/* It hides behind the server's version and messages; its address gives it away, or what it cannot do. */
+char *
+recognise_pooler(Inquiry *it)
+{
+	char *name = source::name_pooler({it->conninfo, GetUserId()});
+
+	if (name != nullptr)
+		return name;
+	const ErrorData *refusal = catch_errors(open_stream, it);
+
+	return refusal != nullptr ? source::name_pooler_by_refusal(describe_error(refusal)) : nullptr;
+}
+
 /* False when the step failed; then a row says why. */
 bool
 try_step(Inquiry *it, const char *what, void (*step)(void *argument))
@@ -59,7 +83,7 @@ try_step(Inquiry *it, const char *what, void (*step)(void *argument))
 		return true;
 	bool pooled = error->sqlerrcode == ERRCODE_SQLSERVER_REJECTED_ESTABLISHMENT_OF_SQLCONNECTION;
 	char *detail = describe_error(error);
-	char *pooler = pooled ? source::name_pooler({it->conninfo, GetUserId()}) : nullptr;
+	char *pooler = pooled ? recognise_pooler(it) : nullptr;
 
 	source::add_check(&it->list,
 					  Check{pooled ? "direct connection" : what, nullptr, CheckStatus::error,
@@ -103,18 +127,13 @@ look_at_server(void *argument)
 								"Give the address and the database name of the source."});
 }
 
-/* A walsender is another kind of session: pg_hba.conf or a pooler may refuse it alone. */
 void
 try_stream(void *argument)
 {
-	Inquiry *it = (Inquiry *) argument;
-	source::Connection *stream = source::open_connection({it->conninfo, GetUserId(), it->ssh},
-														 kApplicationName, source::Purpose::stream);
-
-	(void) source::identify_system(stream);
-	source::close_connection(stream);
-	source::add_check(&it->list, Check{"replication connection", nullptr, CheckStatus::ok,
-									   "a walsender answers", nullptr});
+	open_stream(argument);
+	source::add_check(
+		&((Inquiry *) argument)->list,
+		Check{"replication connection", nullptr, CheckStatus::ok, "a walsender answers", nullptr});
 }
 
 void
@@ -126,159 +145,12 @@ look_at_publications(void *argument)
 }
 
 void
-add(Inquiry *it, const char *name, const char *label, CheckStatus status, const char *detail,
-	const char *hint = nullptr)
-{
-	source::add_check(&it->list, Check{name, label, status, detail, hint});
-}
-
-void
-check_access(Inquiry *it, const source::SourceTable &table, bool can_read, const char *label)
-{
-	const char *user = PQuser(it->connection->raw);
-
-	if (!can_read)
-		add(it, "select", label, CheckStatus::error,
-			psprintf("user \"%s\" may not read it or one of its partitions", user),
-			psprintf("Run at the source, for its partitions too: GRANT USAGE ON SCHEMA %s TO %s; "
-					 "GRANT SELECT ON %s TO %s;",
-					 quote_identifier(table.schema), quote_identifier(user),
-					 quote_qualified_identifier(table.schema, table.name), quote_identifier(user)));
-	else if (table.is_filtered)
-		add(it, "select", label, CheckStatus::error,
-			psprintf("row-level security hides rows from user \"%s\"", user),
-			psprintf("Run at the source: ALTER ROLE %s BYPASSRLS;", quote_identifier(user)));
-	else
-		add(it, "select", label, CheckStatus::ok, "readable");
-
-	if (it->npublications == 0 && !it->server.is_superuser && !table.is_owned)
-		add(it, "owner", label, CheckStatus::error,
-			psprintf("user \"%s\" does not own it and cannot publish it", user),
-			psprintf("Run at the source: GRANT the owner's role TO %s; or have a publication made "
-					 "by the owner and name it in the call.",
-					 quote_identifier(user)));
-}
-
-void
-check_identity(Inquiry *it, const source::SourceTable &table, const char *label)
-{
-	const char *name = quote_qualified_identifier(table.schema, table.name);
-	bool sends_changes = it->npublications == 0 || table.sends_changes;
-
-	if (!table.has_identity && sends_changes)
-		add(it, "replica identity", label, CheckStatus::error,
-			"it has none, so once published UPDATE and DELETE fail at the source",
-			psprintf("Add a primary key, or run at the source: ALTER TABLE %s REPLICA IDENTITY "
-					 "USING INDEX ...; or, for a table without a key, REPLICA IDENTITY FULL.",
-					 name));
-	else if (!table.has_identity)
-		add(it, "replica identity", label, CheckStatus::ok,
-			"it has none, and only inserts are published");
-	else if (table.replica_identity == 'f' && table.key_count == 0)
-		add(it, "replica identity", label, CheckStatus::warning,
-			"FULL without a primary key: an update or delete here searches the whole row",
-			"Add a primary key if you can.  Its copy needs one snapshot for the whole table.");
-	else
-		add(it, "replica identity", label, CheckStatus::ok,
-			table.replica_identity == 'f' ? "FULL" : "by key");
-}
-
-/* What the publications send of it; nullptr when it comes under the name of its partition root. */
-const source::PublishedTable *
-find_published(const source::PublishedTables &published, Oid oid)
-{
-	for (int i = 0; i < published.count; i++)
-		if (published.tables[i].oid == oid)
-			return &published.tables[i];
-	return nullptr;
-}
-
-void
-check_table(Inquiry *it, const source::SourceTable &table, const source::PublishedTable *published)
-{
-	char *label = source::table_label(table);
-	TargetQuestion question{};
-
-	if (!table.can_publish)
-		return add(it, "table", label, CheckStatus::error,
-				   psprintf("it is of a kind that cannot be published: %s", table.kind),
-				   "Leave it out, or make it an ordinary table.");
-	check_access(it, table, published ? published->can_select : table.can_read, label);
-	check_identity(it, table, label);
-	question.connection = it->connection;
-	question.schema = table.schema;
-	question.name = table.name;
-	question.columns = source::read_columns(it->connection, table.oid);
-	if (published != nullptr)
-	{
-		question.npublished = published->columns_count;
-		question.published = published->columns;
-	}
-	question.nkeys = table.has_identity ? table.key_count : 0;
-	question.keys = table.key;
-	check_target_table(&it->list, question);
-}
-
-bool
-matches(const source::SourceTable &table, const char *name)
-{
-	const char *spellings[] = {
-		psprintf("%s.%s", table.schema, table.name),
-		quote_qualified_identifier(table.schema, table.name),
-		psprintf("\"%s\".\"%s\"", table.schema, table.name),
-		psprintf("%s.*", table.schema),
-		psprintf("\"%s\".*", table.schema),
-	};
-
-	for (const char *spelling : spellings)
-		if (strcmp(spelling, name) == 0)
-			return true;
-	return false;
-}
-
-void
-check_names(Inquiry *it, const source::SourceTables &tables)
-{
-	for (int i = 0; i < it->ntables; i++)
-	{
-		bool found = false;
-
-		for (int t = 0; !found && t < tables.count; t++)
-			found = matches(tables.tables[t], it->tables[i]);
-		if (!found)
-			add(it, "table", it->tables[i], CheckStatus::error,
-				psprintf("there is no such table in database \"%s\" of the source",
-						 PQdb(it->connection->raw)),
-				"Write schema.table or schema.*; upper and lower case matter.  "
-				"livesync.source_tables() lists what is there.");
-	}
-}
-
-void
 look_at_tables(void *argument)
 {
 	Inquiry *it = (Inquiry *) argument;
-	source::PublishedTables published{};
-	source::SourceTables tables = source::read_inventory(it->connection, it->ntables, it->tables,
-														 it->npublications, it->publications);
 
-	if (it->npublications > 0)
-		published = source::read_published_tables(source::query(
-			it->connection,
-			source::published_tables_sql(it->connection, it->npublications, it->publications)));
-	check_names(it, tables);
-	for (int i = 0; i < tables.count; i++)
-	{
-		const source::PublishedTable *entry = find_published(published, tables.tables[i].oid);
-		bool is_everything = it->ntables == 0 && it->npublications == 0;
-
-		CHECK_FOR_INTERRUPTS();
-		/* a connector for every table leaves these out by itself */
-		if (is_everything && !tables.tables[i].can_publish)
-			continue;
-		if (it->npublications == 0 || entry != nullptr)
-			check_table(it, tables.tables[i], entry);
-	}
+	check_tables(TablesQuestion{&it->list, it->connection, it->server.is_superuser,
+								it->npublications, it->publications, it->ntables, it->tables});
 }
 
 void

@@ -1,7 +1,7 @@
 /*
  * source/check.cpp
  *
- * The list, and what a connection string tells of a pooler.  See check.hpp.
+ * The list, and what tells one pooler from another.  See check.hpp.
  */
 #include "source/check.hpp"
 
@@ -19,7 +19,6 @@ struct PoolerTrait
 	const char *name;
 };
 
-/* A pooler hides behind the server's version and messages; its address gives it away. */
 constexpr PoolerTrait kPoolers[] = {
 	{"pooler.supabase.com", nullptr, "Supavisor, the pooler of Supabase"},
 	{"-pooler.", nullptr, "PgBouncer, as Neon runs it"},
@@ -27,6 +26,18 @@ constexpr PoolerTrait kPoolers[] = {
 	{nullptr, "6432", "PgBouncer, Odyssey or PgCat"},
 	{nullptr, "6543", "Supavisor or PgBouncer"},
 	{nullptr, "9999", "Pgpool-II"},
+};
+
+struct PoolerWords
+{
+	const char *words; /* in what it answers to a walsender's start */
+	const char *name;
+};
+
+constexpr PoolerWords kRefusals[] = {
+	{"unsupported startup parameter", "PgBouncer"},
+	{"unsupported options startup parameter", "PgBouncer"},
+	{"RDS Proxy", "Amazon RDS Proxy"},
 };
 
 } // namespace
@@ -60,6 +71,15 @@ name_pooler(const Address &address)
 		if (trait.port != nullptr && port != nullptr && strcmp(port, trait.port) == 0)
 			return psprintf("By its port %s it is %s.", port, trait.name);
 	}
+	return nullptr;
+}
+
+char *
+name_pooler_by_refusal(const char *answer)
+{
+	for (const PoolerWords &refusal : kRefusals)
+		if (strstr(answer, refusal.words) != nullptr)
+			return psprintf("By its words \"%s\" it is %s.", refusal.words, refusal.name);
 	return nullptr;
 }
 

@@ -53,6 +53,36 @@ ServerFacts check_server(CheckList *list, Connection *connection);
 void check_publications(CheckList *list, Connection *connection, int npublications,
 						const char *const *publications);
 
+/* A publication that sends updates and deletes of a table, but not all columns that they need: the server refuses them. */
+struct IdentityGap
+{
+	Oid table;
+	char *detail;
+	char *hint;
+};
+struct IdentityGaps
+{
+	int count;
+	IdentityGap *list;
+};
+IdentityGaps read_identity_gaps(Connection *connection, int npublications,
+								const char *const *publications);
+
+/* What tables need of extensions: for a column's type, or else for an index. */
+struct ExtensionUse
+{
+	char *extension;
+	char *schema; /* of the table */
+	char *table;
+	bool is_type;
+};
+struct ExtensionUses
+{
+	int count;
+	ExtensionUse *list; /* ordered by extension */
+};
+ExtensionUses read_extension_uses(Connection *connection, int count, const Oid *tables);
+
 /* The extension that a type, or the element type of an array, comes from; nullptr: none. */
 char *read_type_extension(Connection *connection, Oid type);
 
@@ -61,5 +91,8 @@ char *read_type_extension(Connection *connection, Oid type);
  * and port; palloc'ed, nullptr when it cannot.
  */
 char *name_pooler(const Address &address);
+
+/* The same by what it answered when a replication connection was tried, which no server would say. */
+char *name_pooler_by_refusal(const char *answer);
 
 } // namespace source

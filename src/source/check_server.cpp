@@ -4,11 +4,10 @@
  * The source server as a whole.  See check.hpp.
  *
  * One statement reads everything; the findings follow in the order in which one would mend things.
- * It is told by roles that only they have on whose cloud the source runs, because wal_level is set
- * in another place on each.
  */
 #include "source/check.hpp"
 
+#include "source/provider.hpp"
 #include "source/result.hpp"
 
 namespace source
@@ -24,7 +23,7 @@ enum Field
 	kDatabase,
 	kSuper,
 	kReplication,
-	kRdsReplication,
+	kReplicationRole,
 	kFreeSlots,
 	kMaxSlots,
 	kFreeSenders,
@@ -34,14 +33,16 @@ enum Field
 	kEncoding,
 	kSenderTimeout,
 	kSlotKeep,
+	kIdleSlot,
 	kProvider,
 	kVersion,
 };
 
+/* %1$s: roles that give the right to replicate; %2$s: roles that tell the provider. */
 constexpr char kSql[] = R"(
 SELECT pg_is_in_recovery(), current_setting('wal_level'), current_user, current_database(),
 	r.rolsuper, r.rolreplication,
-	EXISTS (SELECT FROM pg_roles x WHERE x.rolname = 'rds_replication'
+	(SELECT min(x.rolname) FROM pg_roles x WHERE x.rolname = ANY (%1$s)
 		AND pg_has_role(x.oid, 'member')),
 	current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots),
 	current_setting('max_replication_slots'),
@@ -55,8 +56,8 @@ SELECT pg_is_in_recovery(), current_setting('wal_level'), current_user, current_
 	current_setting('max_connections'),
 	getdatabaseencoding(), current_setting('wal_sender_timeout'),
 	current_setting('max_slot_wal_keep_size'),
-	(SELECT min(x.rolname) FROM pg_roles x
-		WHERE x.rolname IN ('rds_superuser', 'cloudsqlsuperuser', 'alloydbsuperuser', 'azure_pg_admin')),
+	current_setting('idle_replication_slot_timeout', true),
+	(SELECT min(x.rolname) FROM pg_roles x WHERE x.rolname = ANY (%2$s)),
 	current_setting('server_version')
 FROM pg_roles r WHERE r.rolname = current_user)";
 
@@ -73,10 +74,11 @@ add(CheckList *list, const char *name, CheckStatus status, const char *detail,
 	add_check(list, Check{name, nullptr, status, detail, hint});
 }
 
-bool
-is_provider(const PGresult *result, const char *role)
+/* nullptr: nobody's cloud. */
+const Provider *
+provider_of(const PGresult *result)
 {
-	return strcmp(PQgetvalue(result, 0, kProvider), role) == 0;
+	return find_provider(PQgetvalue(result, 0, kProvider));
 }
 
 void
@@ -125,14 +127,10 @@ check_tls(CheckList *list, PGconn *raw)
 const char *
 wal_level_hint(const PGresult *result)
 {
-	if (is_provider(result, "rds_superuser"))
-		return "Set rds.logical_replication = 1 in the parameter group and reboot the instance.";
-	if (is_provider(result, "cloudsqlsuperuser"))
-		return "Set the flag cloudsql.logical_decoding = on; the instance restarts.";
-	if (is_provider(result, "alloydbsuperuser"))
-		return "Set the flag alloydb.logical_decoding = on; the instance restarts.";
-	if (is_provider(result, "azure_pg_admin"))
-		return "Set the server parameter wal_level = logical and restart the server.";
+	const Provider *provider = provider_of(result);
+
+	if (provider != nullptr)
+		return psprintf("On %s: %s", provider->name, provider->wal_level);
 	return "Run at the source: ALTER SYSTEM SET wal_level = logical; then restart it.";
 }
 
@@ -171,14 +169,26 @@ check_free(CheckList *list, const PGresult *result, const char *name, Field free
 				  setting, wanted));
 }
 
+const char *
+replication_hint(const PGresult *result)
+{
+	const char *user = quote_identifier(PQgetvalue(result, 0, kUser));
+	const Provider *provider = provider_of(result);
+
+	if (provider != nullptr)
+		return psprintf(provider->replication, user);
+	return psprintf("Run at the source: ALTER ROLE %s REPLICATION;", user);
+}
+
 bool
 check_replication_right(CheckList *list, const PGresult *result)
 {
 	const char *user = PQgetvalue(result, 0, kUser);
-	const char *by = get_bool(result, 0, kSuper)			? "is superuser"
-					 : get_bool(result, 0, kReplication)	? "has the REPLICATION attribute"
-					 : get_bool(result, 0, kRdsReplication) ? "is member of rds_replication"
-															: nullptr;
+	const char *by = get_bool(result, 0, kSuper)		 ? "is superuser"
+					 : get_bool(result, 0, kReplication) ? "has the REPLICATION attribute"
+					 : !is_null(result, 0, kReplicationRole)
+						 ? psprintf("is member of %s", PQgetvalue(result, 0, kReplicationRole))
+						 : nullptr;
 
 	if (by != nullptr)
 		add_check(list, Check{"replication right", user, CheckStatus::ok, psprintf("it %s", by),
@@ -186,10 +196,7 @@ check_replication_right(CheckList *list, const PGresult *result)
 	else
 		add_check(list, Check{"replication right", user, CheckStatus::error,
 							  "it is no superuser and has not the REPLICATION attribute",
-							  psprintf(is_provider(result, "rds_superuser")
-										   ? "Run at the source: GRANT rds_replication TO %s;"
-										   : "Run at the source: ALTER ROLE %s REPLICATION;",
-									   quote_identifier(user))});
+							  replication_hint(result)});
 	return by != nullptr;
 }
 
@@ -230,6 +237,14 @@ check_settings(CheckList *list, const PGresult *result)
 					 keep),
 			"Set it to -1, or to more WAL than the source writes in the longest interruption that "
 			"you expect.");
+	/* from 18 on */
+	const char *idle = PQgetvalue(result, 0, kIdleSlot);
+
+	if (idle[0] != '\0' && strcmp(idle, "0") != 0)
+		add(list, "idle_replication_slot_timeout", CheckStatus::warning,
+			psprintf("a connector that is away or paused for %s loses its slot and must start over",
+					 idle),
+			"Set it to 0, or to more than the longest interruption that you expect.");
 }
 
 } // namespace
@@ -237,7 +252,7 @@ check_settings(CheckList *list, const PGresult *result)
 ServerFacts
 check_server(CheckList *list, Connection *connection)
 {
-	PGresult *result = query(connection, kSql);
+	PGresult *result = query(connection, psprintf(kSql, kReplicationRoles, kProviderRoles));
 	ServerFacts facts{};
 
 	add(list, "direct connection", CheckStatus::ok, "no connection pooler is in between");

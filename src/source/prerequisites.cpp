@@ -6,6 +6,7 @@
  */
 #include "source/prerequisites.hpp"
 
+#include "source/provider.hpp"
 #include "source/result.hpp"
 
 namespace source
@@ -28,11 +29,11 @@ enum Field
 	kDatabase,
 };
 
-/* On Amazon RDS the right to replicate is membership of a role. */
+/* In some places the right to replicate is membership of a role.  %1$s: publications; %2$s: such roles. */
 constexpr char kSql[] = R"(
 SELECT pg_is_in_recovery(), current_setting('wal_level'),
 	(SELECT r.rolsuper OR r.rolreplication FROM pg_roles r WHERE r.rolname = current_user)
-		OR EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'rds_replication'
+		OR EXISTS (SELECT FROM pg_roles r WHERE r.rolname = ANY (%2$s)
 			AND pg_has_role(r.oid, 'member')),
 	current_setting('max_replication_slots')::int
 		- (SELECT count(*) FROM pg_replication_slots),
@@ -42,7 +43,7 @@ SELECT pg_is_in_recovery(), current_setting('wal_level'),
 	current_setting('max_wal_senders'),
 	has_database_privilege(current_database(), 'CREATE'),
 	(SELECT string_agg(quote_ident(n.name), ', ' ORDER BY n.name)
-		FROM unnest(%s) n(name)
+		FROM unnest(%1$s) n(name)
 		WHERE NOT EXISTS (SELECT FROM pg_publication p WHERE p.pubname = n.name)),
 	current_user, current_database())";
 
@@ -112,7 +113,7 @@ check_prerequisites(Connection *connection, int npublications, const char *const
 
 	bool named = publications != nullptr && npublications > 0;
 	PGresult *result =
-		query(connection, psprintf(kSql, array_literal(named ? npublications : 0, publications)));
+		query(connection, psprintf(kSql, array_literal(named ? npublications : 0, publications), kReplicationRoles));
 
 	check_server(result);
 	if (needs_slot)

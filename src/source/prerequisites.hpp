@@ -13,7 +13,7 @@ namespace source
 
 /*
  * Version 13 or later, not in recovery, wal_level = logical, a free slot and walsender (only when
- * needs_slot), the REPLICATION right (superuser, rolreplication, or membership of rds_replication),
+ * needs_slot), the REPLICATION right (superuser, rolreplication, or membership of such a role),
  * the named publications exist (publications may be NULL), or - when NULL - CREATE on the database.
  */
 void check_prerequisites(Connection *connection, int npublications, const char *const *publications,

@@ -109,6 +109,7 @@ replica identity|public.whole|warning
 ROWS
 is(check("$good, '{inserts}'"), 'publication|inserts|warning', 'a table without key of which only inserts are published');
 is(check("$good, tables => '{public.typed,public.unlogged}'"), <<'ROWS' =~ s/\n\z//r, 'types that are missing here');
+extension|citext|error
 table|public.unlogged|error
 type|public.typed|error
 type|public.typed|error
@@ -210,6 +211,12 @@ CREATE TABLE "Odd One"."a.b" (device int, ts timestamp NOT NULL, created_at time
 CREATE TABLE indexed (id int PRIMARY KEY, made timestamptz NOT NULL, seen date NOT NULL);
 CREATE INDEX ON indexed (seen);
 CREATE TABLE named (id int PRIMARY KEY, updated_at timestamptz NOT NULL, recorded_at timestamptz NOT NULL, maybe timestamptz);
+CREATE TABLE keyed (id int, begun timestamptz NOT NULL, seen timestamptz NOT NULL, PRIMARY KEY (id, seen));
+CREATE INDEX ON keyed (begun);
+CREATE TABLE partly (id int PRIMARY KEY, other date NOT NULL, maybe timestamptz);
+CREATE INDEX ON partly (maybe);
+CREATE TABLE types (id int PRIMARY KEY, d date NOT NULL, t timestamp NOT NULL, z timestamptz NOT NULL);
+CREATE TABLE timeless (id int PRIMARY KEY, maybe timestamptz, wall time NOT NULL);
 CREATE TABLE log (id int, d date, PRIMARY KEY (d, id)) PARTITION BY RANGE (d);
 CREATE TABLE log1 PARTITION OF log FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
 INSERT INTO log SELECT i, '2020-01-01'::date + i % 300 FROM generate_series(1, 5000) i;
@@ -218,13 +225,18 @@ ALTER PUBLICATION changes ADD TABLE log;
 SQL
 is($target->safe_psql('postgres', <<SQL), <<'ROWS' =~ s/\n\z//r, 'what could be synced');
 SELECT source_table, kind, estimated_rows, replica_identity, key_columns, publications, suggested_time_column, cardinality(problems)
-FROM livesync.source_tables($good) WHERE source_table ~ 'Odd|indexed|named|log|keyless|whole' ORDER BY source_table COLLATE "C"
+FROM livesync.source_tables($good) WHERE source_table ~ 'Odd|indexed|named|log|keyless|whole|keyed|partly|types|timeless' ORDER BY source_table COLLATE "C"
 SQL
 Odd One.a.b|table||default|{device,ts}||ts|
 public.indexed|table||default|{id}||seen|
+public.keyed|table||default|{id,seen}||seen|
 public.keyless|table||default||{changes,inserts}||1
 public.log|partitioned table|5000|default|{d,id}|{changes}|d|
 public.named|table||default|{id}||recorded_at|
+public.partly|table||default|{id}||other|
+public.timeless|table||default|{id}|||
+public.types|table||default|{id}||z|
+public.unkeyed|table||default|{id}|||
 public.unlogged|unlogged table||default|{id}|||1
 public.whole|table||full||{changes}||1
 ROWS
