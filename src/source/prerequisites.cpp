@@ -113,7 +113,8 @@ check_prerequisites(Connection *connection, int npublications, const char *const
 
 	bool named = publications != nullptr && npublications > 0;
 	PGresult *result =
-		query(connection, psprintf(kSql, array_literal(named ? npublications : 0, publications), kReplicationRoles));
+		query(connection, psprintf(kSql, array_literal(named ? npublications : 0, publications),
+								   kReplicationRoles));
 
 	check_server(result);
 	if (needs_slot)
