@@ -43,6 +43,10 @@ constexpr Hint kHints[] = {
 	{"invalid response to SSL negotiation", "Check host and port: what answers there is no "
 											"PostgreSQL server."},
 	{"SSL", "Check sslmode and the certificates named in the connection string."},
+	{"permission denied for database",
+	 "Run at the source: GRANT CONNECT ON DATABASE ... TO the user."},
+	{"is not permitted to log in",
+	 "Run at the source: ALTER ROLE ... LOGIN; or name another user."},
 	{"starting up", "The source is starting; it is tried again."},
 	{"shutting down", "The source is shutting down; it is tried again."},
 	{"administratively prohibited", "Let the SSH server forward to this host and port: see "
