@@ -21,6 +21,7 @@ CREATE TABLE livesync.connector (
 	own_publication	text,						-- made by the connector, dropped with it
 	next_publications text[],					-- used once the slot has confirmed next_lsn: it must exist wherever decoding stands
 	next_lsn		pg_lsn,
+	missed_publication boolean NOT NULL DEFAULT false,	-- the source could not decode on: one of them was not there at that position
 	wanted_tables	text[],						-- what the own publication is made of; null: every table
 	copy_data		boolean NOT NULL,
 	copy_workers	integer NOT NULL CHECK (copy_workers > 0),

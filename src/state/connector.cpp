@@ -17,7 +17,7 @@ namespace
 	"copy_workers, create_tables, target_schema, enabled, slot_name, slot_lsn, source_system, "    \
 	"source_timeline, listed_at, next_publications, next_lsn, owner, "                             \
 	"ssh_tunnel, ssh_known_hosts, (SELECT k.private_key FROM livesync.ssh_key k "                  \
-	"WHERE ssh_tunnel IS NOT NULL), schema_changes FROM livesync.connector "
+	"WHERE ssh_tunnel IS NOT NULL), schema_changes, missed_publication FROM livesync.connector "
 
 Connector *
 read_row(const SqlScope &scope)
@@ -47,6 +47,7 @@ read_row(const SqlScope &scope)
 	it->ssh_known_hosts = get_text(scope, 0, 21);
 	it->ssh_private_key = get_text(scope, 0, 22);
 	it->schema_changes = get_text(scope, 0, 23);
+	it->missed_publication = get_bool(0, 24);
 	return it;
 }
 
@@ -178,6 +179,13 @@ clear_connector_error(int id)
 	run_alone("UPDATE livesync.connector SET last_error = NULL, hint = NULL "
 			  "WHERE id = $1 AND last_error IS NOT NULL",
 			  {int_value(id)});
+}
+
+void
+record_missed_publication(int id, bool is_missed)
+{
+	run_alone("UPDATE livesync.connector SET missed_publication = $2 WHERE id = $1",
+			  {int_value(id), bool_value(is_missed)});
 }
 
 bool

@@ -25,7 +25,8 @@ struct Connector
 	int nnext_publications; /* to switch to when the slot has confirmed next_lsn; 0: none */
 	char **next_publications;
 	XLogRecPtr next_lsn;
-	int nwanted_tables; /* of the own publication; 0: every table */
+	bool missed_publication; /* the source could not decode on: one of them was not there */
+	int nwanted_tables;		 /* of the own publication; 0: every table */
 	char **wanted_tables;
 	bool copy_data;
 	int copy_workers;
@@ -71,6 +72,7 @@ void record_ssh_host(int id, const char *known_hosts);
 /* Use the next publications from now on. */
 void switch_publications(int id);
 void record_connector_error(int id, const char *error, const char *hint);
+void record_missed_publication(int id, bool is_missed);
 void clear_connector_error(int id);
 
 /* Is the extension installed in this database? */

@@ -12,6 +12,7 @@
  *   commit            batches, spools, the local transaction and the position it proves
  *   membership        publications → synced tables
  *   own_publication   what calls want of it
+ *   missed_publication  a source that cannot decode what was written while a publication was not there
  *   resync            tables that are copied again while they stream
  *   schedule          starts copies, flips tables to streaming, keeps copy workers running
  *
@@ -111,6 +112,10 @@ struct ConnectorWorker
 void ensure_source(ConnectorWorker *worker);
 void open_stream(ConnectorWorker *worker);
 void close_stream(ConnectorWorker *worker);
+
+/* missed_publication.cpp */
+void note_missed_publication(const ConnectorWorker *worker, const ErrorData *error);
+void pass_missed_publication(ConnectorWorker *worker);
 
 /* receive.cpp: true when something was received */
 bool receive_some(ConnectorWorker *worker);

@@ -306,6 +306,7 @@ livesync_connector_main(Datum argument)
 		FlushErrorState();
 		/* it may come from within a subtransaction */
 		AbortOutOfAnyTransaction();
+		note_missed_publication(worker, error);
 		record_failure_and_exit(connector_id, error);
 	}
 	PG_END_TRY();

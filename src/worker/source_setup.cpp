@@ -283,6 +283,8 @@ ensure_source(ConnectorWorker *worker)
 	check_timeline(worker, system, worker->origin);
 	check_positions(worker, system, slot, worker->origin);
 	in_transaction(record_identity, worker);
+	if (config->missed_publication)
+		pass_missed_publication(worker);
 	worker->received = worker->applied = worker->confirmed = worker->end_lsn = worker->origin;
 }
 
