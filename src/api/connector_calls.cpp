@@ -12,6 +12,7 @@
 #include "state/cleanup.hpp"
 #include "state/event.hpp"
 #include "target/origin.hpp"
+#include "worker/left_indexes.hpp"
 #include "worker/listing.hpp"
 #include "worker/registry.hpp"
 #include "worker/resync.hpp"
@@ -224,7 +225,12 @@ is_copy(const state::Connector *connector)
 void
 delete_connector(const state::Connector *connector)
 {
+	state::SyncedTables list = state::load_tables(connector->id);
+
 	worker::drop_shadows(connector->id);
+	for (int i = 0; i < list.count; i++)
+		if (list.tables[i]->shadow_of == 0)
+			worker::settle_left_indexes(connector->name, list.tables[i]);
 	if (run_alone("DELETE FROM livesync.connector WHERE id = $1", {int_value(connector->id)}) == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("connector \"%s\" does not exist any more", connector->name)));

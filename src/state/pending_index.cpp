@@ -31,21 +31,27 @@ namespace
 	"AND coalesce((SELECT sum(s.changes) FROM livesync.spool s "                                   \
 	"WHERE s.table_id = t.id AND s.generation = t.generation), 0) <= $3) "
 
+void
+read_row(const SqlScope &scope, uint64 row, PendingIndex *it)
+{
+	it->table_id = get_bigint(row, 1);
+	it->number = get_int(row, 2);
+	it->name = get_text(scope, row, 3);
+	it->definition = get_text(scope, row, 4);
+	it->constraint = get_char(row, 5);
+	it->is_deferrable = get_bool(row, 6);
+	it->is_deferred = get_bool(row, 7);
+	it->is_key = get_bool(row, 8);
+	it->is_unique = get_bool(row, 9);
+	it->is_built = get_bool(row, 10);
+}
+
 PendingIndex *
-read_row(const SqlScope &scope)
+read_first(const SqlScope &scope)
 {
 	PendingIndex *it = (PendingIndex *) MemoryContextAllocZero(scope.caller, sizeof(PendingIndex));
 
-	it->table_id = get_bigint(0, 1);
-	it->number = get_int(0, 2);
-	it->name = get_text(scope, 0, 3);
-	it->definition = get_text(scope, 0, 4);
-	it->constraint = get_char(0, 5);
-	it->is_deferrable = get_bool(0, 6);
-	it->is_deferred = get_bool(0, 7);
-	it->is_key = get_bool(0, 8);
-	it->is_unique = get_bool(0, 9);
-	it->is_built = get_bool(0, 10);
+	read_row(scope, 0, it);
 	return it;
 }
 
@@ -53,7 +59,7 @@ PendingIndex *
 find(const char *sql, int64 table_id)
 {
 	SqlScope scope = begin_sql();
-	PendingIndex *it = run_sql(sql, {bigint_value(table_id)}) == 1 ? read_row(scope) : nullptr;
+	PendingIndex *it = run_sql(sql, {bigint_value(table_id)}) == 1 ? read_first(scope) : nullptr;
 
 	end_sql();
 	return it;
@@ -100,6 +106,21 @@ next_pending_index(int64 table_id)
 	return find(INDEX_COLUMNS "WHERE p.table_id = $1 ORDER BY p.number LIMIT 1", table_id);
 }
 
+PendingIndexes
+list_pending_indexes(int64 table_id)
+{
+	SqlScope scope = begin_sql();
+	int count = (int) run_sql(INDEX_COLUMNS "WHERE p.table_id = $1 ORDER BY p.number",
+							  {bigint_value(table_id)});
+	PendingIndexes it{count, (PendingIndex *) MemoryContextAllocZero(
+								 scope.caller, sizeof(PendingIndex) * (count + 1))};
+
+	for (int i = 0; i < count; i++)
+		read_row(scope, i, &it.indexes[i]);
+	end_sql();
+	return it;
+}
+
 PendingIndex *
 claim_pending_index(int connector_id, XLogRecPtr applied, int tail_changes)
 {
@@ -108,7 +129,7 @@ claim_pending_index(int connector_id, XLogRecPtr applied, int tail_changes)
 		run_sql(INDEX_COLUMNS MAY_BE_BUILT "ORDER BY t.bytes_expected DESC, t.id, p.number "
 										   "LIMIT 1 FOR UPDATE OF p SKIP LOCKED",
 				{int_value(connector_id), lsn_value(applied), int_value(tail_changes)}) == 1
-			? read_row(scope)
+			? read_first(scope)
 			: nullptr;
 
 	end_sql();

@@ -30,6 +30,12 @@ struct PendingIndex
 	bool is_built;	/* what is missing is its constraint */
 };
 
+struct PendingIndexes
+{
+	int count;
+	PendingIndex *indexes;
+};
+
 void add_pending_index(const PendingIndex &index);
 void record_built(const PendingIndex &index, const char *name);
 void remove_pending_index(const PendingIndex &index);
@@ -37,6 +43,7 @@ void remove_pending_index(const PendingIndex &index);
 /* nullptr: none */
 PendingIndex *find_key_index(int64 table_id);
 PendingIndex *next_pending_index(int64 table_id);
+PendingIndexes list_pending_indexes(int64 table_id);
 /* Of the connector, one that may be worked on now, with its row locked. */
 PendingIndex *claim_pending_index(int connector_id, XLogRecPtr applied, int tail_changes);
 /* How many those are, locked or not. */

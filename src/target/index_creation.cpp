@@ -60,14 +60,20 @@ build_plain(const NewIndex &index)
 	return statement->idxname;
 }
 
+char *
+exclusion_sql(const NewIndex &index, const char *name)
+{
+	return psprintf("ALTER TABLE %s ADD CONSTRAINT %s %s",
+					quote_qualified_identifier(index.schema, index.table), quote_identifier(name),
+					index.definition);
+}
+
 /* An exclusion constraint has no form as an index alone. */
 char *
 build_exclusion(const NewIndex &index)
 {
 	char *name = free_name(index);
-	char *sql = psprintf("ALTER TABLE %s ADD CONSTRAINT %s %s",
-						 quote_qualified_identifier(index.schema, index.table),
-						 quote_identifier(name), index.definition);
+	char *sql = exclusion_sql(index, name);
 	AlterTableStmt *statement = (AlterTableStmt *) parse_one(index, sql, T_AlterTableStmt);
 
 	if (list_length(statement->cmds) != 1)
@@ -98,7 +104,49 @@ become_owner_of(const NewIndex &index)
 	return become_owner(owner);
 }
 
+/* Past one name, quoted or not. */
+const char *
+skip_name(const char *text)
+{
+	bool is_quoted = false;
+
+	for (; *text != '\0' && (is_quoted || (*text != '.' && *text != ' ')); text++)
+		if (*text == '"')
+			is_quoted = !is_quoted;
+	return text;
+}
+
+/* The source's text, of the table here. */
+char *
+plain_sql(const NewIndex &index)
+{
+	IndexStmt *statement = (IndexStmt *) parse_one(index, index.definition, T_IndexStmt);
+	const char *table = index.definition + Max(statement->relation->location, 0);
+	const char *rest = skip_name(table);
+
+	if (*rest == '.')
+		rest = skip_name(rest + 1);
+	return psprintf("%.*s%s%s", (int) (table - index.definition), index.definition,
+					quote_qualified_identifier(index.schema, index.table), rest);
+}
+
 } // namespace
+
+char *
+index_sql(const NewIndex &index)
+{
+	return index.constraint == 'x' ? exclusion_sql(index, index.name) : plain_sql(index);
+}
+
+char *
+add_constraint_sql(const NewIndex &index)
+{
+	return psprintf(
+		"ALTER TABLE %s ADD CONSTRAINT %s %s USING INDEX %s%s%s",
+		quote_qualified_identifier(index.schema, index.table), quote_identifier(index.name),
+		index.constraint == 'p' ? "PRIMARY KEY" : "UNIQUE", quote_identifier(index.name),
+		index.is_deferrable ? " DEFERRABLE" : "", index.is_deferred ? " INITIALLY DEFERRED" : "");
+}
 
 char *
 build_index(const NewIndex &index)
@@ -121,11 +169,7 @@ add_constraint(const NewIndex &index)
 {
 	Role role = become_owner_of(index);
 
-	(void) run_utility(psprintf(
-		"ALTER TABLE %s ADD CONSTRAINT %s %s USING INDEX %s%s%s",
-		quote_qualified_identifier(index.schema, index.table), quote_identifier(index.name),
-		index.constraint == 'p' ? "PRIMARY KEY" : "UNIQUE", quote_identifier(index.name),
-		index.is_deferrable ? " DEFERRABLE" : "", index.is_deferred ? " INITIALLY DEFERRED" : ""));
+	(void) run_utility(add_constraint_sql(index));
 	restore_role(role);
 }
 

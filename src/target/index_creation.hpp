@@ -36,6 +36,10 @@ char *build_index(const NewIndex &index);
 bool needs_constraint(const NewIndex &index);
 void add_constraint(const NewIndex &index);
 
+/* The statements that do the same, for people. */
+char *index_sql(const NewIndex &index);
+char *add_constraint_sql(const NewIndex &index);
+
 /* Of rows with the same key all but one go; how many did. */
 uint64 remove_repeated_keys(const TargetRelation *relation);
 

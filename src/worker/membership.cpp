@@ -21,6 +21,7 @@
 #include "source/slot.hpp"
 #include "state/event.hpp"
 #include "state/shape.hpp"
+#include "worker/left_indexes.hpp"
 #include "worker/listing.hpp"
 #include "worker/partitions.hpp"
 #include "worker/registry.hpp"
@@ -86,6 +87,7 @@ release_table(ConnectorWorker *worker, const state::SyncedTable *table, const ch
 	stop_copies(table->id);
 	/* waits for the row locks of what was stopped */
 	(void) state::load_table(table->id, state::RowLock::update);
+	settle_left_indexes(worker->config->name, table);
 	state::release_table(table->id);
 	set_table_wait(table->id, nullptr);
 	state::record_event(worker->config->name, state::source_table_name(table), "table_released",
