@@ -32,6 +32,9 @@ void check_tables(const TablesQuestion &question);
 void check_extensions(source::CheckList *list, source::Connection *connection,
 					  const source::SourceTables &tables);
 
+/* A WARNING when the table, as people write it, has none. */
+void warn_without_key(source::Connection *connection, const char *table_name);
+
 /* Free worker processes, connectors, origins; that it may write. */
 void check_target_server(source::CheckList *list);
 

@@ -8,6 +8,7 @@
  * the same transaction even, is right: it then begins anew, perhaps with another target.
  */
 #include "api/call.hpp"
+#include "api/check.hpp"
 #include "base/table_name.hpp"
 #include "source/catalog.hpp"
 #include "source/slot.hpp"
@@ -162,6 +163,7 @@ look_at_table(const state::Connector *connector, const char *text_form, const Ta
 		source::check_may_publish(control, name.schema, name.name);
 		next = state::ListingState::publish;
 	}
+	warn_without_key(control, text_form);
 	source::close_connection(control);
 	return next;
 }

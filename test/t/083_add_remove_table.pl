@@ -249,6 +249,32 @@ is(listed('f'), 'public.theirs1>f.first public.theirs2>f.second', 'targets chose
 is(listed('g'), 'public.one>g.one public.two>g.deux',             'the own publication');
 equal('theirs2', 'f.second', 'they are copied there');
 
+# --- tables without a key ----------------------------------------------------------------------
+
+# They work, but whoever adds one should know what that means.
+$source->safe_psql($db, <<'SQL');
+CREATE TABLE bare (v text);
+CREATE TABLE "by Row" (v text);
+ALTER TABLE "by Row" REPLICA IDENTITY FULL;
+CREATE TABLE keyed_full (id int PRIMARY KEY, v text);
+ALTER TABLE keyed_full REPLICA IDENTITY FULL;
+SQL
+sub warned
+{
+	my ($table) = @_;
+	my ($out, $err);
+	$target->psql($db, "SELECT livesync.add_table('c', '$table')", stdout => \$out, stderr => \$err, on_error_die => 1);
+	return $err;
+}
+like(warned('public.bare'), qr/WARNING:  table "public\.bare" has no replica identity\n.*refuses them.*\n.*ALTER TABLE public\.bare ADD PRIMARY KEY/, 'no key: the source will refuse updates');
+like(warned('public.by Row'), qr/WARNING:  table "public\.by Row" has no key at the source\n.*one snapshot.*by all their columns.*\n.*ALTER TABLE public\."by Row" ADD PRIMARY KEY/, 'no key but FULL: what it costs');
+is(warned('public.keyed_full'), '', 'with a key there is nothing to say');
+$source->safe_psql($db, q{INSERT INTO "by Row" VALUES ('a'), ('a'), ('b')});
+wait_sync($source, $target, 'c');
+$source->safe_psql($db, q{DELETE FROM "by Row" WHERE v = 'b'});
+wait_sync($source, $target, 'c');
+same_tables($source, $db, $target, $db, [ { source => '"by Row"', target => 'again."by Row"' } ], 'it is synced all the same');
+
 $_->quit for $locker, $first, $second;
 check_logs($source, $target);
 done_testing();

@@ -1,0 +1,60 @@
+/*
+ * api/key_warning.cpp
+ *
+ * What it means that a table that is being added has no key at the source.  See check.hpp.
+ *
+ * A warning and no error: such a table can be synced, and the right is with whoever knows how big it is and
+ * how it is written to.
+ */
+#include "api/check.hpp"
+
+namespace api
+{
+namespace
+{
+
+void
+warn_of_refused_changes(const char *label, const char *name)
+{
+	ereport(WARNING,
+			(errmsg("table \"%s\" has no replica identity", label),
+			 errdetail("While a publication that sends updates and deletes has it, the source "
+					   "refuses them."),
+			 errhint("Run at the source: ALTER TABLE %s ADD PRIMARY KEY ...; or REPLICA IDENTITY "
+					 "FULL.",
+					 name)));
+}
+
+void
+warn_of_whole_rows(const char *label, const char *name)
+{
+	ereport(WARNING,
+			(errmsg("table \"%s\" has no key at the source", label),
+			 errdetail("It is copied under one snapshot, which the source keeps until all of it is "
+					   "copied; when that connection is lost the copy begins anew.  Afterwards its "
+					   "updates and deletes find their rows by all their columns, by searching the "
+					   "table once for each batch."),
+			 errhint("If you can, run at the source: ALTER TABLE %s ADD PRIMARY KEY ...;", name)));
+}
+
+} // namespace
+
+void
+warn_without_key(source::Connection *connection, const char *table_name)
+{
+	source::SourceTables tables = source::read_inventory(connection, 1, &table_name, 0, nullptr);
+
+	for (int i = 0; i < tables.count; i++)
+	{
+		const source::SourceTable &table = tables.tables[i];
+		const char *label = source::table_label(table);
+		const char *name = quote_qualified_identifier(table.schema, table.name);
+
+		if (!table.has_identity)
+			warn_of_refused_changes(label, name);
+		else if (table.replica_identity == REPLICA_IDENTITY_FULL && table.key_count == 0)
+			warn_of_whole_rows(label, name);
+	}
+}
+
+} // namespace api
