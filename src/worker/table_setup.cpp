@@ -191,20 +191,30 @@ prepare_rows(const state::SyncedTable *table, const target::TargetRelation *targ
 namespace
 {
 
-/* Two source tables in one target would undo each other's rows. */
+/* Two source tables in one target would undo each other's rows, whichever connectors bring them: the first one has it. */
 void
 check_target_is_free(const state::SyncedTable *table)
 {
-	if (base::run_alone("SELECT FROM livesync.synced_table WHERE connector_id = $1 AND id < $2 "
-						"AND target_schema = $3 AND target_name = $4 AND NOT released",
-						{base::int_value(table->connector_id), base::bigint_value(table->id),
-						 base::text_value(table->target_schema),
-						 base::text_value(table->target_name)}) > 0)
+	base::SqlScope scope = base::begin_sql();
+
+	if (base::run_sql(
+			"SELECT c.name, t.source_schema || '.' || t.source_name FROM livesync.synced_table t "
+			"JOIN livesync.connector c ON c.id = t.connector_id WHERE t.id < $1 "
+			"AND t.target_schema = $2 AND t.target_name = $3 AND NOT t.released LIMIT 1",
+			{base::bigint_value(table->id), base::text_value(table->target_schema),
+			 base::text_value(table->target_name)}) > 0)
+	{
+		char *connector = base::get_text(scope, 0, 1);
+		char *other = base::get_text(scope, 0, 2);
+
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_TABLE),
-						errmsg("another table of the connector has the target \"%s.%s\"",
-							   table->target_schema, table->target_name),
-						errhint("Publish one of them only, or sync them by two connectors with "
-								"different target schemas.")));
+						errmsg("another table has the target \"%s.%s\"", table->target_schema,
+							   table->target_name),
+						errdetail("Connector \"%s\" writes table \"%s\" to it.", connector, other),
+						errhint("Take one of them out by livesync.remove_table(), or sync it to "
+								"another target or by a connector with another target_schema.")));
+	}
+	base::end_sql();
 }
 
 } // namespace

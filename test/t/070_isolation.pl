@@ -80,7 +80,21 @@ poll($target, 'postgres',
 	"SELECT string_agg(source_table || ' ' || state, ', ' ORDER BY source_table) FROM livesync.tables WHERE connector = 'd'",
 	'a.t streaming, b.t failed');
 like($target->safe_psql('postgres', "SELECT last_error FROM livesync.tables WHERE source_table = 'b.t'"),
-	qr/another table of the connector has the target "one.t"/, 'a shared target is refused');
+	qr/another table has the target "one.t" \(Connector "d" writes table "a.t" to it/, 'a shared target is refused');
+
+# one table, two connectors: the first one has it
+create_connector($target, 'postgres', 'e', conninfo($source), publications => ['q']);
+wait_state($target, 'postgres', 'e', 'b.t', 'streaming');
+create_connector($target, 'postgres', 'f', conninfo($source), publications => ['q']);
+wait_state($target, 'postgres', 'f', 'a.t', 'failed');
+is($target->safe_psql('postgres', "SELECT last_error, hint FROM livesync.tables WHERE connector = 'f' AND source_table = 'a.t'"),
+	'another table has the target "a.t" (Connector "e" writes table "a.t" to it.)|Take one of them out by livesync.remove_table(), '
+	  . 'or sync it to another target or by a connector with another target_schema.', 'a table in two connectors is refused');
+$target->safe_psql('postgres', "SELECT livesync.remove_table('e', 'a.t')");
+poll($target, 'postgres', "SELECT count(*) = 0 FROM livesync.tables WHERE connector = 'e' AND source_table = 'a.t'");
+$target->safe_psql('postgres', "SELECT livesync.retry_table('f', 'a.t')");
+wait_state($target, 'postgres', 'f', 'a.t', 'streaming');
+pass('and copied by the second one when the first has let it go');
 
 check_logs($source, $target);
 done_testing();
