@@ -400,7 +400,7 @@ CREATE FUNCTION livesync.compare_table(
 	OUT missing_keys text[], OUT extra_keys text[], OUT different_keys text[], OUT moving_keys text[], OUT lsn pg_lsn)
 RETURNS SETOF record LANGUAGE C VOLATILE
 SET search_path = pg_catalog, pg_temp SET row_security = off SET "DateStyle" = 'ISO' SET "IntervalStyle" = 'postgres'
-SET "TimeZone" = 'UTC' SET extra_float_digits = 3 SET bytea_output = 'hex' SET xmlbinary = 'base64'
+SET "TimeZone" = 'UTC' SET extra_float_digits = 3 SET bytea_output = 'hex' SET lc_monetary = 'C' SET xmlbinary = 'base64'
 AS 'MODULE_PATHNAME', 'livesync_compare_table';
 COMMENT ON FUNCTION livesync.compare_table IS
 'Compare a table with its source while changes stream: a row for each part that is not equal, and a last one, "total". Nothing is stopped or locked.

@@ -182,6 +182,7 @@ session_statement(const Connection *connection)
 		{"DateStyle", "ISO"},
 		{"IntervalStyle", "postgres"},
 		{"extra_float_digits", "3"},
+		{"lc_monetary", "C"}, /* of both sides, so that a money value means the same */
 		{"standard_conforming_strings", "on"},
 		{"jit", "off"}, /* costs more than it saves on statements about the catalogs */
 		{"statement_timeout", "0"},

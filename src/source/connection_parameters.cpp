@@ -19,7 +19,7 @@ constexpr int kMostAdditions = 16;
 constexpr char kStreamOptions[] =
 	"-c wal_sender_timeout=300000 -c synchronous_commit=local -c statement_timeout=0"
 	" -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c DateStyle=ISO"
-	" -c IntervalStyle=postgres -c extra_float_digits=3";
+	" -c IntervalStyle=postgres -c extra_float_digits=3 -c lc_monetary=C";
 
 int
 find_parameter(const Parameters &parameters, const char *keyword)

@@ -76,6 +76,8 @@ begin_process(Oid database)
 	set("DateStyle", "ISO");
 	set("IntervalStyle", "postgres");
 	set("array_nulls", "on");
+	/* the source's sessions have it too: another one would read other numbers from a text of money */
+	set("lc_monetary", "C");
 	/* COPY takes its data to be in it, and ours is in that of the database */
 	set("client_encoding", GetDatabaseEncodingName());
 	set("work_mem", "65536");
