@@ -93,6 +93,16 @@ sub kill_who_waits
 	return kill_process($target, $pid);
 }
 
+# Waits until a worker is there again.  False when both tables stream without: what was committed there has outlived
+# every death so far, for each of them, which takes a slow machine.
+sub comes_again
+{
+	my ($place) = @_;
+	my $waits = "EXISTS (SELECT FROM pg_stat_activity WHERE query = 'failpoint $place')";
+	poll($target, 'postgres', "SELECT $waits OR (SELECT count(*) = 2 FROM livesync.tables WHERE connector = '$place' AND state = 'streaming')");
+	return $target->safe_psql('postgres', "SELECT $waits") eq 't';
+}
+
 for my $place (@places)
 {
 	my $writer = start_writing($place);
@@ -100,15 +110,17 @@ for my $place (@places)
 	create_connector($target, 'postgres', $place, conninfo($source), tables => ["$place.*"], copy_workers => 2);
 	failpoint_reached($target, 'postgres', $place);
 	kill_who_waits($place);
-	failpoint_reached($target, 'postgres', $place);
-	$target->stop('immediate');
-	$target->start;
-	failpoint_reached($target, 'postgres', $place);
+	if (comes_again($place))
+	{
+		$target->stop('immediate');
+		$target->start;
+		comes_again($place);
+	}
 	clear_failpoints($target);
 	wait_state($target, 'postgres', $place, "$place.$_", 'streaming') for qw(keyed keyless);
 	stop_writing($writer);
 	wait_sync($source, $target, $place);
-	same_tables($source, 'postgres', $target, 'postgres', [ "$place.keyed", "$place.keyless" ], "$place: equal after two deaths there");
+	same_tables($source, 'postgres', $target, 'postgres', [ "$place.keyed", "$place.keyless" ], "$place: equal after deaths there");
 	$target->safe_psql('postgres', "SELECT livesync.pause_connector('$place')");
 	is($target->safe_psql('postgres', "SELECT string_agg(detail, '; ') FROM livesync.events WHERE connector = '$place' AND event = 'table_failed'"), '', "$place: no table failed");
 	is( $target->safe_psql('postgres', 'SELECT (SELECT count(*) FROM livesync.spool) + (SELECT count(*) FROM livesync.aside)'),
