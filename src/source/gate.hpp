@@ -20,7 +20,7 @@ struct Gate
 {
 	char *holders; /* opaque text, kept between polls: what is still waited for; "" = passed */
 	char *
-		waiting_for; /* for people: "pid 1234 (psql, idle in transaction since 3 s)"; "" when passed */
+		waiting_for; /* for people: "pid 1234 (psql, idle in transaction since 3 s, xid 789)"; "" when passed */
 };
 
 /* List the holders of write locks (RowExclusive, ShareRowExclusive and stronger) on the table and its leaves. */

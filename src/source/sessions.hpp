@@ -10,7 +10,7 @@ namespace source
 
 /*
  * An SQL expression over the aliases a (pg_stat_activity) and x (pg_prepared_xacts), either of
- * which may be all NULL: "pid 1234 (psql, idle in transaction since 3 s)".  Names are missing when
+ * which may be all NULL: "pid 1234 (psql, idle in transaction since 3 s, xid 789)".  Names are missing when
  * our user may not see them.
  */
 constexpr char kDescribeSession[] = R"(
@@ -22,7 +22,8 @@ constexpr char kDescribeSession[] = R"(
 			coalesce(nullif(a.application_name, ''), a.usename),
 			coalesce(nullif(a.state, 'active'), 'running') || ' since '
 				|| greatest(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::bigint
-				|| ' s'))
+				|| ' s',
+			'xid ' || a.backend_xid))
 	ELSE 'a prepared transaction' END)";
 
 } // namespace source

@@ -27,22 +27,15 @@ void
 park_table(const char *connector, int64 table_id, const char *table, const ErrorData *error,
 		   wire::Lsn lsn)
 {
-	(void) state::load_table(table_id, state::RowLock::update);
+	const state::SyncedTable *it = state::load_table(table_id, state::RowLock::update);
+
 	state::finish_load(table_id, lsn);
-	set_table_wait(table_id, describe_lock_wait(error));
+	if (it != nullptr)
+		set_table_wait(table_id, describe_lock_wait(error, it, RowExclusiveLock));
 	state::record_event(connector, table, "table_waits_for_lock", nullptr);
 }
 
 } // namespace
-
-/* An error of the source says what could not be done there. */
-const char *
-describe_lock_wait(const ErrorData *error)
-{
-	return strcmp(error->message, _("canceling statement due to lock timeout")) == 0
-			   ? "a lock on the target table"
-			   : "a lock on the source table";
-}
 
 char *
 describe_error(const ErrorData *error)

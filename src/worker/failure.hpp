@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/pg.hpp"
+#include "state/synced_table.hpp"
 #include "wire/lsn.hpp"
 
 namespace worker
@@ -14,8 +15,9 @@ namespace worker
 /* As it is recorded with a table: no values of rows. */
 char *describe_error(const ErrorData *error);
 
-/* What a table waits for after a lock timeout. */
-const char *describe_lock_wait(const ErrorData *error);
+/* What a table waits for after a lock timeout, and whom; wanted: the lock of the target that it was about. */
+const char *describe_lock_wait(const ErrorData *error, const state::SyncedTable *table,
+							   LOCKMODE wanted);
 
 /* Needs a transaction. `table` is "schema.table" at the source; lsn 0: none. */
 void mark_table_failed(const char *connector, int64 table_id, const char *table,

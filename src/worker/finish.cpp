@@ -133,7 +133,7 @@ drain_locked(const Copier *copier, state::SyncedTable *table, int most_segments)
 		error = job.drain.failure.error;
 	if (error != nullptr && base::is_lock_timeout(error))
 	{
-		set_table_wait(table->id, describe_lock_wait(error));
+		set_table_wait(table->id, describe_lock_wait(error, table, RowExclusiveLock));
 		return false;
 	}
 	if (error != nullptr)

@@ -27,7 +27,6 @@ namespace
 {
 
 constexpr int kIndexLockMs = 1000;
-constexpr char kLocked[] = "a lock on the target table";
 
 struct IndexJob
 {
@@ -250,7 +249,7 @@ ensure_key_index(const Copier *copier, const state::SyncedTable *table)
 	}
 	if (base::is_lock_timeout(error))
 	{
-		set_table_wait(table->id, kLocked);
+		set_table_wait(table->id, describe_lock_wait(error, table, ShareLock));
 		return KeyIndex::later;
 	}
 	if (table->hypertable_column != nullptr)
@@ -287,7 +286,7 @@ build_claimed(const Copier *copier, const state::SyncedTable *table,
 	set_copy_activity(0, 0, nullptr);
 	if (error != nullptr && base::is_lock_timeout(error))
 	{
-		set_table_wait(table->id, kLocked);
+		set_table_wait(table->id, describe_lock_wait(error, table, ShareLock));
 		return false;
 	}
 	if (error != nullptr)

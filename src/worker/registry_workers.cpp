@@ -113,13 +113,29 @@ my_connector_slot()
 	return my_slot;
 }
 
+namespace
+{
+
+/* What does not fit is left out, whole characters of it: the views could not show half a one. */
+void
+keep_text(char *place, const char *text)
+{
+	int size = text != nullptr ? pg_mbcliplen(text, (int) strlen(text), kTextSize - 1) : 0;
+
+	if (size > 0)
+		memcpy(place, text, (size_t) size);
+	place[size] = '\0';
+}
+
+} // namespace
+
 void
 set_waiting_for(const char *text_form)
 {
 	ConnectorEntry *entry = my_entry();
 
 	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
-	strlcpy(entry->waiting_for, text_form ? text_form : "", kTextSize);
+	keep_text(entry->waiting_for, text_form);
 	LWLockRelease(registry->lock);
 }
 
@@ -350,7 +366,7 @@ set_table_wait(int64 table_id, const char *text_form)
 		place->is_used = text_form != nullptr;
 		place->database = MyDatabaseId;
 		place->table_id = table_id;
-		strlcpy(place->waiting_for, text_form ? text_form : "", kTextSize);
+		keep_text(place->waiting_for, text_form);
 	}
 	LWLockRelease(registry->lock);
 }

@@ -13,6 +13,7 @@
 #include "target/exchange.hpp"
 #include "worker/connector.hpp"
 #include "worker/copier.hpp"
+#include "worker/failure.hpp"
 #include "worker/registry.hpp"
 #include "worker/routes.hpp"
 
@@ -91,7 +92,7 @@ exchange_locked(const Copier *copier, const state::SyncedTable *table,
 	base::end_lock_limit(limit);
 	if (error != nullptr && base::is_lock_timeout(error))
 	{
-		set_table_wait(table->id, "a lock on the target table");
+		set_table_wait(table->id, describe_lock_wait(error, table, RowExclusiveLock));
 		return false;
 	}
 	set_table_wait(table->id, nullptr);

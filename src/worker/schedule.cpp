@@ -87,7 +87,8 @@ start_table(ConnectorWorker *worker, Route *route)
 		base::end_lock_limit(limit);
 		if (error != nullptr && base::is_lock_timeout(error))
 		{
-			set_table_wait(step.table->id, describe_lock_wait(error));
+			set_table_wait(step.table->id,
+						   describe_lock_wait(error, step.table, AccessExclusiveLock));
 			route->flip_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kFlipPauseMs);
 		}
 		else if (error != nullptr)
@@ -138,7 +139,7 @@ flip_locked(ConnectorWorker *worker, state::SyncedTable *table, bool *is_blocked
 		error = step.drain.failure.error;
 	if (error != nullptr && base::is_lock_timeout(error))
 	{
-		set_table_wait(table->id, describe_lock_wait(error));
+		set_table_wait(table->id, describe_lock_wait(error, table, RowExclusiveLock));
 		*is_blocked = true;
 		return false;
 	}

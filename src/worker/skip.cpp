@@ -93,7 +93,7 @@ skip_locked(const Copier *copier, const state::SyncedTable *table)
 					: nullptr;
 	if (error != nullptr && base::is_lock_timeout(error))
 	{
-		set_table_wait(table->id, describe_lock_wait(error));
+		set_table_wait(table->id, describe_lock_wait(error, table, RowExclusiveLock));
 		return false;
 	}
 	if (error == nullptr && (job.result == DrainResult::again_later || !is_spooled(table)))

@@ -30,15 +30,23 @@ $source->safe_psql('postgres', q{
 });
 poll($target, 'postgres', 'SELECT count(*) FROM good', '1');
 pass('a change behind the locked table is applied');
-poll($target, 'postgres',
-	"SELECT state || ': ' || waiting_for FROM livesync.tables WHERE source_table = 'public.locked'",
-	'catching_up: a lock on the target table');
-pass('the view says what the table waits for');
+wait_text($target, 'postgres', 'c', 'public.locked', '^a lock on the target table: pid \d+ \(blocker, idle in transaction since \d+ s\)$');
+is($target->safe_psql('postgres', "SELECT state FROM livesync.tables WHERE source_table = 'public.locked'"), 'catching_up', 'the view says whose lock the table waits for');
 is($target->safe_psql('postgres', "SELECT livesync.wait_for_lsn('c', NULL, '300ms')"),
 	'f', 'the position does not claim what is not applied');
 $source->safe_psql('postgres', 'TRUNCATE locked; INSERT INTO locked VALUES (7, 7)');
 $session->query_safe('COMMIT');
-$session->quit;
+wait_caught_up($source, $target, 'c');
+
+# a lock on a row, and somebody who only reads
+my $reader = session($target, 'postgres', 'reader');
+$reader->query_safe('BEGIN; SELECT count(*) FROM locked');
+$session->query_safe('BEGIN; SELECT FROM locked WHERE id = 7 FOR UPDATE');
+$source->safe_psql('postgres', 'UPDATE locked SET n = 8 WHERE id = 7');
+wait_text($target, 'postgres', 'c', 'public.locked', '^a lock on the target table: pid \d+ \(blocker, [^()]*\)$');
+pass('only who holds it is named');
+$session->query_safe('COMMIT');
+$_->quit for $session, $reader;
 wait_caught_up($source, $target, 'c');
 same_tables($source, 'postgres', $target, 'postgres', ['public.locked', 'public.good']);
 is($target->safe_psql('postgres', "SELECT count(*) FROM livesync.events WHERE event ~ 'failed'"),

@@ -61,7 +61,7 @@ $long->query_safe('SELECT count(*) FROM ' . join(', ', map { "(SELECT count(*) F
 
 $source->safe_psql('postgres', "ALTER PUBLICATION p ADD TABLE $tables");
 
-wait_text($target, 'postgres', 'c', 'public.opened', 'writer of opened');
+wait_text($target, 'postgres', 'c', 'public.opened', 'pid \d+ \(writer of opened, idle in transaction since \d+ s, xid \d+\)');
 wait_text($target, 'postgres', 'c', 'public.opened_full', 'writer of opened_full');
 wait_text($target, 'postgres', 'c', 'public.prepared', q{prepared transaction 'p1'});
 wait_text($target, 'postgres', 'c', 'public.acked', 'writer of acked');
