@@ -138,6 +138,9 @@ fails(q{SELECT livesync.resume_table('c', 'public.one')}, qr/is not paused\n.*is
 fails(q{SELECT livesync.retry_table('c', 'public.one')}, qr/has not failed\n.*is streaming/s, 'retry_table: what streams');
 fails(q{SELECT livesync.skip_change('c', 'public.one')}, qr/has not failed\n.*is streaming/s, 'skip_change: what streams');
 fails(q{SELECT livesync.add_table('c', 'public.one')}, qr/syncs table "public.one" already/, 'add_table: twice');
+fails(q{SELECT livesync.rename_connector('c', '')}, qr/must have a name/, 'rename_connector: to no name');
+fails(q{SELECT livesync.remove_table('c', 'public.more')}, qr/has no table "public.more"/, 'remove_table: what is not synced');
+fails(q{SELECT livesync.alter_connector('c', schema_changes => 'perhaps')}, qr/must be follow or stop/, 'alter_connector: an unknown policy');
 is(state_of_all(), $before, 'what is refused leaves no trace');
 
 # --- rolled back -------------------------------------------------------------------------------
@@ -157,6 +160,8 @@ for my $call (
 	"create_connector('e', $conninfo, tables => '{public.more}')",
 	q{alter_connector('c', copy_workers => 3)},
 	q{alter_connector('d', publications => '{theirs,livesync_c}')},
+	q{alter_connector('c', schema_changes => 'stop')},
+	"alter_connector('c', source => " . quote_literal(conninfo($source) . ' connect_timeout=9') . ')',
 	q{rename_connector('c', 'z')},
 	q{pause_connector('c')},
 	q{add_table('c', 'public.more')},
@@ -207,13 +212,22 @@ wait_state($target, $db, 'c', 'public.bad', 'failed');
 at_once(q{skip_change('c', 'public.bad')}, q{skip_change('c', 'public.bad')}, qr/has not been carried out yet|has not failed/, 'skip_change: one change is dropped, not two');
 wait_state($target, $db, 'c', 'public.bad', 'streaming');
 is(ask('SELECT string_agg(id::text, $$ $$) FROM bad WHERE id >= 200'), '201', 'the one that failed');
+at_once(q{resync_table('d', 'public.two')}, q{resync_table('d', 'public.two')}, qr/is being copied again already/, 'resync_table: once');
+poll($target, $db, q{SELECT count(*) = 1 FROM livesync.events WHERE event = 'table_resynced' AND source_table = 'public.two'});
 at_once(q{pause_table('c', 'public.one')}, q{pause_table('c', 'public.one')}, qr/has not been carried out yet|cannot be paused now/, 'pause_table: once');
 wait_state($target, $db, 'c', 'public.one', 'paused');
+ask(q{BEGIN; SELECT livesync.resume_table('c', 'public.one'); ROLLBACK});
+wait_state($target, $db, 'c', 'public.one', 'paused');
+ask(q{SELECT livesync.refresh_connector('c')});
+is(ask(q{SELECT state FROM livesync.tables WHERE source_table = 'public.one'}), 'paused', 'resume_table: no effect when it is rolled back');
 at_once(q{resume_table('c', 'public.one')}, q{resume_table('c', 'public.one')}, qr/is not paused/, 'resume_table: once');
 wait_state($target, $db, 'c', 'public.one', 'streaming');
 at_once(q{remove_table('c', 'public.one')}, q{remove_table('c', 'public.one')}, $fine, 'remove_table: the same twice');
 poll($target, $db, q{SELECT count(*) = 0 FROM livesync.tables WHERE source_table = 'public.one'});
 at_once(q{pause_connector('e')}, q{pause_connector('e')}, $fine, 'pause_connector: the same twice');
+fails(q{SELECT livesync.refresh_connector('e')}, qr/connector "e" is paused\n.*resume_connector/s, 'refresh_connector: what is paused');
+ask(q{BEGIN; SELECT livesync.resume_connector('e'); ROLLBACK});
+is(ask(q{SELECT status FROM livesync.connectors WHERE name = 'e'}), 'paused', 'resume_connector: no effect when it is rolled back');
 at_once(q{resume_connector('e')}, q{resume_connector('e')}, $fine, 'resume_connector: the same twice');
 wait_sync($source, $target, 'e');
 ask(q{SELECT livesync.pause_connector('e')});
