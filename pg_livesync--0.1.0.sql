@@ -34,6 +34,10 @@ CREATE TABLE livesync.connector (
 	source_system	text,						-- system identifier, as decimal text
 	source_timeline	bigint,
 	listed_at		timestamptz,				-- when the published tables were first recorded by the worker
+	is_binary		boolean,					-- the form of the values in the stream; null: not connected yet
+	text_reason		text,						-- why a change has to come as text, one that commits at text_lsn or before
+	text_lsn		pg_lsn,
+	text_table		bigint,						-- a synced table; 0: not known
 	last_error		text,
 	hint			text,
 	ssh_tunnel		text,						-- user@host:port [host key]

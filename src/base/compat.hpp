@@ -106,6 +106,15 @@ create_wait_events(int count)
 #endif
 }
 
+/* From 17 on intervals may be infinite: the bytes of such a value mean a very long one before. */
+inline bool
+has_infinite_intervals(int server_version)
+{
+	return server_version >= 170000;
+}
+
+constexpr int kServerVersion = PG_VERSION_NUM;
+
 /* The end of the local WAL that is safely on disk. */
 inline XLogRecPtr
 local_flush_position()

@@ -21,6 +21,7 @@ int max_events = 10000;
 int sequence_interval_ms = 0;
 char *ssh_program = nullptr;
 bool create_indexes = true;
+bool binary_values = true;
 int copy_rate_kb = 0;
 char *failpoints = nullptr;
 
@@ -92,6 +93,11 @@ define()
 		"A table that is created here gets all indexes of its source, not just the key's.",
 		"They are built after the load. Foreign keys and triggers are never brought.",
 		&create_indexes, true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+	DefineCustomBoolVariable(
+		"livesync.binary_values",
+		"Copies and streams bring values in binary form, where that is sure to mean the same here.",
+		"A stream is asked for it when it begins, and a table when its copy does.", &binary_values,
+		true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
 	DefineCustomStringVariable(
 		"livesync.failpoints", "Places where workers stop or fail, for tests of the extension.",
 		"A comma-separated list of name[/schema.table]=wait|error|crash.", &failpoints, "",

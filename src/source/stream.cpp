@@ -51,7 +51,7 @@ protocol_options(const Connection *connection)
 
 char *
 start_command(const Connection *connection, const char *slot_name, wire::Lsn from,
-			  int npublications, const char *const *publications)
+			  int npublications, const char *const *publications, bool binary)
 {
 	StringInfoData names;
 	StringInfoData sql;
@@ -66,7 +66,7 @@ start_command(const Connection *connection, const char *slot_name, wire::Lsn fro
 	appendStringInfo(&sql, "START_REPLICATION SLOT %s LOGICAL %s (%s, publication_names ",
 					 quote_name(slot_name), lsn, protocol_options(connection));
 	append_option_string(&sql, names.data);
-	appendStringInfoChar(&sql, ')');
+	appendStringInfoString(&sql, binary ? ", binary 'true')" : ")");
 	return sql.data;
 }
 
@@ -146,11 +146,11 @@ note_quiet(Stream *stream)
 
 Stream *
 start_stream(Connection *connection, const char *slot_name, wire::Lsn from, int npublications,
-			 const char *const *publications)
+			 const char *const *publications, bool binary)
 {
 	Stream *stream = static_cast<Stream *>(palloc(sizeof(Stream)));
-	PGresult *result = try_query(
-		connection, start_command(connection, slot_name, from, npublications, publications));
+	PGresult *result = try_query(connection, start_command(connection, slot_name, from,
+														   npublications, publications, binary));
 
 	stream->connection = connection;
 	stream->is_quiet = stream->is_asked = false;

@@ -33,9 +33,9 @@ struct StreamMessage
 	bool reply_requested;
 };
 
-/* publications: quoted for the option by this function. */
+/* publications: quoted for the option by this function.  binary: ask for binary values, from 14 on. */
 Stream *start_stream(Connection *connection, const char *slot_name, wire::Lsn from,
-					 int npublications, const char *const *publications);
+					 int npublications, const char *const *publications, bool binary);
 /* Does not wait.  ERROR when the connection is broken or the source ended the stream. */
 Received next_message(Stream *stream, StreamMessage *out);
 /*

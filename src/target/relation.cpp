@@ -59,6 +59,7 @@ fill_column(TargetColumn *column, Form_pg_attribute attribute)
 
 	ReleaseSysCache(tuple);
 	column->has_receive = OidIsValid(receive);
+	column->is_fixed = attribute->attlen > 0;
 	if (column->has_receive)
 		fmgr_info(receive, &column->receive);
 	column->equality = equality_operator(getBaseType(attribute->atttypid), &column->is_hashable);
@@ -99,6 +100,7 @@ map_columns(TargetRelation *it, Relation rel, const RelationSpec &spec)
 			continue;
 		}
 		fill_column(&it->columns[i], TupleDescAttr(shape, found));
+		it->columns[i].sent_type = spec.types != nullptr ? spec.types[i] : InvalidOid;
 		mapped = bms_add_member(mapped, found);
 	}
 	if (nmissing > 0)

@@ -35,7 +35,9 @@ struct TargetColumn
 	FmgrInfo input;
 	FmgrInfo receive;
 	bool has_receive;
+	bool is_fixed; /* of a length that its type knows */
 	Oid io_parameter;
+	Oid sent_type;	/* the source's, built in or not; InvalidOid: not known */
 	char *equality; /* "OPERATOR(schema.=)", or nullptr when the type has none */
 	bool is_hashable;
 };
@@ -92,6 +94,7 @@ struct RelationSpec
 	const char *name;
 	int ncolumns;
 	const char *const *columns; /* the source's, in message order */
+	const Oid *types;			/* of the source's columns; nullptr: not known */
 	const bool *is_key;			/* of the replica identity; all true with FULL */
 	bool is_full;				/* REPLICA IDENTITY FULL */
 	int nfallback_keys;			/* with FULL: columns of the source's primary key */

@@ -5,6 +5,7 @@
  */
 #include "target/table_writer.hpp"
 
+#include "target/binary_value.hpp"
 #include "target/hypertable.hpp"
 #include "target/sliced_writes.hpp"
 #include "target/statement_text.hpp"
@@ -41,7 +42,7 @@ describe_conversion(void *argument)
 				   at->relation->name);
 }
 
-/* A NUL-terminated copy, or a StringInfo for binary values; in the current (per-row) context. */
+/* In the current (per-row) context. */
 Datum
 to_datum(TargetColumn *column, const wire::Value &value)
 {
@@ -53,16 +54,7 @@ to_datum(TargetColumn *column, const wire::Value &value)
 		text_form[value.bytes.size()] = '\0';
 		return InputFunctionCall(&column->input, text_form, column->io_parameter, column->modifier);
 	}
-	if (!column->has_receive)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
-						errmsg("no binary input function available for type %s",
-							   format_type_be(column->type))));
-
-	StringInfoData bytes;
-
-	initStringInfo(&bytes);
-	appendBinaryStringInfo(&bytes, value.bytes.data(), (int) value.bytes.size());
-	return ReceiveFunctionCall(&column->receive, &bytes, column->io_parameter, column->modifier);
+	return receive_value(column, value.bytes);
 }
 
 void

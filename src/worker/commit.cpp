@@ -202,6 +202,7 @@ ensure_target(ConnectorWorker *worker, Route *route)
 		set_table_apart(worker, route, error, worker->commit_lsn);
 	if (it.followed == FollowResult::copy_again)
 		begin_table_anew(worker, route);
+	check_target_format(worker, route);
 	return route->target;
 }
 

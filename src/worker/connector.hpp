@@ -5,6 +5,7 @@
  *
  *   connector_main    begins, loops, ends; errors
  *   source_setup      slot, publication, origin, identity of the source
+ *   stream_format     text or binary values in the stream
  *   receive           stream → decoder → routes, or temporary files
  *   streamed_commit   temporary files → routes
  *   logical_message   what pg_logical_emit_message() wrote at the source → events
@@ -51,6 +52,7 @@ struct ConnectorWorker
 	source::Connection *stream_connection;
 	source::Stream *stream;
 	MemoryContext connection_context;
+	bool is_binary; /* values come in binary form */
 
 	Routes *routes;
 
@@ -116,6 +118,12 @@ void close_stream(ConnectorWorker *worker);
 /* missed_publication.cpp */
 void note_missed_publication(const ConnectorWorker *worker, const ErrorData *error);
 void pass_missed_publication(ConnectorWorker *worker);
+
+/* stream_format.cpp: what is asked for, and changes that must not come in that form */
+void choose_format(ConnectorWorker *worker);
+void check_format(ConnectorWorker *worker, const Route *route, StreamRelation *relation);
+void check_target_format(ConnectorWorker *worker, const Route *route);
+void note_refused_format(const ConnectorWorker *worker, const ErrorData *error);
 
 /* receive.cpp: true when something was received */
 bool receive_some(ConnectorWorker *worker);

@@ -307,6 +307,7 @@ livesync_connector_main(Datum argument)
 		/* it may come from within a subtransaction */
 		AbortOutOfAnyTransaction();
 		note_missed_publication(worker, error);
+		note_refused_format(worker, error);
 		record_failure_and_exit(connector_id, error);
 	}
 	PG_END_TRY();

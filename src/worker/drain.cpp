@@ -14,6 +14,7 @@
 #include "source/snapshot.hpp"
 #include "state/aside.hpp"
 #include "state/spool.hpp"
+#include "target/binary_value.hpp"
 #include "worker/follow.hpp"
 
 namespace worker
@@ -21,20 +22,13 @@ namespace worker
 namespace
 {
 
-char *
-text_of(const wire::Value &value)
-{
-	return value.kind == wire::ValueKind::text ? pnstrdup(value.bytes.data(), value.bytes.size())
-											   : nullptr;
-}
-
 char **
 key_texts(const target::TargetRelation *relation, const wire::Value *key)
 {
 	char **texts = (char **) palloc(sizeof(char *) * (relation->nkeys + 1));
 
 	for (int k = 0; k < relation->nkeys; k++)
-		texts[k] = text_of(key[k]);
+		texts[k] = target::text_of(relation->columns[relation->keys[k]], key[k]);
 	return texts;
 }
 
@@ -144,7 +138,8 @@ struct DrainRun
 	MemoryContext memory; /* segments and changes of the run; reset when it is replayed */
 	target::PendingChange *first;
 	target::PendingChange *last;
-	SpoolPlace place; /* of the entry being taken */
+	SpoolPlace place;	  /* of the entry being taken */
+	wire::ValueKind form; /* of its values, text or binary; null: not known yet */
 	int changes;
 	size_t bytes;
 	std::string_view rest; /* of the segment, from the entry at which it stopped */
@@ -261,6 +256,41 @@ replay_run(DrainRun *run)
 	return result == DrainResult::failed && drain->finds_failing
 			   ? find_failing(drain, target, relation, first)
 			   : result;
+}
+
+/* Of the values of a change, which all come in one form; null: it has none. */
+wire::ValueKind
+form_of(const wire::Change &change)
+{
+	for (const wire::Tuple *tuple : {&change.new_tuple, &change.old_tuple})
+	{
+		wire::TupleCursor cursor(*tuple);
+
+		for (uint16 i = 0; i < tuple->columns && tuple->is_present(); i++)
+		{
+			wire::ValueKind kind = cursor.next().kind;
+
+			if (kind == wire::ValueKind::text || kind == wire::ValueKind::binary)
+				return kind;
+		}
+	}
+	return wire::ValueKind::null;
+}
+
+/*
+ * The source was asked for text at one time and for binary values at another.  In a run keys are told apart by their bytes,
+ * so all of it must be of one form.
+ */
+DrainResult
+begin_form(DrainRun *run, const wire::Change &change)
+{
+	wire::ValueKind form = form_of(change);
+	bool is_other =
+		form != wire::ValueKind::null && run->form != wire::ValueKind::null && form != run->form;
+
+	if (form != wire::ValueKind::null)
+		run->form = form;
+	return is_other ? replay_run(run) : DrainResult::empty;
 }
 
 /* What the snapshot saw is in the copied rows already. */
@@ -395,7 +425,11 @@ take_entry(DrainRun *run, const state::SpoolEntry &entry)
 	else if (message.kind == wire::MessageKind::truncate)
 		result = truncate_target(run, entry, message.truncate.restart_identity);
 	else
-		add_to_run(run, message, entry);
+	{
+		result = begin_form(run, message.change);
+		if (result == DrainResult::empty)
+			add_to_run(run, message, entry);
+	}
 	return result;
 }
 

@@ -15,6 +15,7 @@
 #include "worker/copier.hpp"
 
 #include "base/failpoint.hpp"
+#include "base/settings.hpp"
 #include "base/subtransaction.hpp"
 #include "base/transaction.hpp"
 #include "state/event.hpp"
@@ -214,7 +215,8 @@ load_rows(void *argument)
 	load->result = {};
 	load->target = open_recorded_target(load->table, CurrentMemoryContext);
 	load->as_statements = load->as_upserts || load->target->needs_inserts;
-	load->as_binary = !load->as_statements && can_copy_binary(load);
+	load->as_binary =
+		base::settings::binary_values && !load->as_statements && can_copy_binary(load);
 	load->check = source::start_chunk(load->copier->connection, make_request(load));
 	if (load->check != source::ChunkCheck::ready)
 		return;

@@ -13,6 +13,7 @@
 #include "base/transaction.hpp"
 #include "source/chunk_plan.hpp"
 #include "state/event.hpp"
+#include "target/binary_value.hpp"
 #include "worker/partitions.hpp"
 #include "worker/registry.hpp"
 #include "worker/source_address.hpp"
@@ -148,10 +149,7 @@ wants_whole_leaves(const Copier *copier, const state::SyncedTable *table)
 		   (table->mode == state::CopyMode::snapshot && !table->empty_at_start);
 }
 
-/*
- * Binary COPY is safe for built-in types only; not for those that would send oids of the source, and not for money, whose
- * meaning is the locale's.
- */
+/* The types of the columns for which COPY may be binary. */
 Oid *
 binary_types(const Copier *copier, const state::SyncedTable *table)
 {
@@ -163,9 +161,8 @@ binary_types(const Copier *copier, const state::SyncedTable *table)
 		{
 			const source::SourceColumn &column = from.columns[k];
 
-			if (strcmp(table->columns[i], column.name) == 0 && column.type_is_builtin &&
-				!column.type_is_reg && column.type_oid != MONEYOID && column.type_oid != XMLOID &&
-				get_element_type(column.type_oid) != MONEYOID)
+			if (strcmp(table->columns[i], column.name) == 0 &&
+				target::is_binary_type(column.type_oid, copier->connection->server_version))
 				types[i] = column.type_oid;
 		}
 	return types;

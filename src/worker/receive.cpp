@@ -76,7 +76,12 @@ take_change(ConnectorWorker *worker, const wire::Message &message, std::string_v
 
 	if (route == nullptr)
 		return;
-	check_columns(find_relation(worker->routes, route->relid), route->name, message.change);
+	StreamRelation *relation = find_relation(worker->routes, route->relid);
+
+	check_columns(relation, route->name, message.change);
+	/* nothing is done with the others */
+	if (route->table->state != state::TableState::queued)
+		check_format(worker, route, relation);
 	spool_for_shadow(worker, message.change.relid, raw);
 	if (route->table->state == state::TableState::streaming)
 	{

@@ -221,6 +221,7 @@ remember_relation(Routes *routes, const wire::RelationMessage &message, std::str
 	wire::RelationColumnCursor cursor(message);
 
 	it->version++;
+	it->is_binary = false;
 	it->message = (char *) palloc(raw.size() + 1);
 	memcpy(it->message, raw.data(), raw.size());
 	it->message_size = (uint32) raw.size();
@@ -252,9 +253,15 @@ target::RelationSpec
 make_spec(const state::SyncedTable *table, const StreamRelation *relation)
 {
 	return target::RelationSpec{
-		table->target_schema, table->target_name, relation->ncolumns,
-		relation->columns,	  relation->is_key,	  relation->replica_identity == 'f',
-		table->nkey_columns,  table->key_columns,
+		table->target_schema,
+		table->target_name,
+		relation->ncolumns,
+		relation->columns,
+		relation->types,
+		relation->is_key,
+		relation->replica_identity == 'f',
+		table->nkey_columns,
+		table->key_columns,
 	};
 }
 

@@ -34,6 +34,7 @@ struct StreamRelation
 	Oid *types;
 	int32 *modifiers;
 	uint64 version; /* counts the descriptions */
+	bool is_binary; /* found to fit a binary stream */
 	MemoryContext context;
 };
 

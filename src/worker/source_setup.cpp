@@ -291,10 +291,14 @@ ensure_source(ConnectorWorker *worker)
 void
 open_stream(ConnectorWorker *worker)
 {
+	MemoryContext old = CurrentMemoryContext;
+
 	source::free_slot_of_silence(worker->control, worker->config->slot_name);
-	worker->stream =
-		source::start_stream(worker->stream_connection, worker->config->slot_name, worker->origin,
-							 worker->config->npublications, worker->config->publications);
+	choose_format(worker);
+	MemoryContextSwitchTo(old);
+	worker->stream = source::start_stream(worker->stream_connection, worker->config->slot_name,
+										  worker->origin, worker->config->npublications,
+										  worker->config->publications, worker->is_binary);
 	worker->connected_at = worker->confirmed;
 }
 

@@ -1,0 +1,161 @@
+/*
+ * worker/stream_format.cpp
+ *
+ * Text or binary: the form of the values in the stream.  See connector.hpp.
+ *
+ *            all that is known fits                   a change comes that does not fit
+ *   connect ─────────────────────────► binary stream ─────────────────────────────────► connect
+ *       └────────────────────────────► text stream
+ *            something does not fit
+ *
+ * It is one choice for all tables of the connector, since the source is asked once.  It falls back at
+ * once, from the position that is applied, so that no value that does not fit is ever read; it comes
+ * back with a connection that is made for another reason, so that nothing goes to and fro.
+ *
+ * Surprising: a change does not fit before its table's new columns are recorded, and when they are
+ * it is applied: so the reason is recorded by itself, until the columns say the same.
+ */
+#include "worker/connector.hpp"
+
+#include "base/settings.hpp"
+#include "base/transaction.hpp"
+#include "state/event.hpp"
+#include "state/stream_format.hpp"
+#include "target/binary_value.hpp"
+#include "target/origin.hpp"
+#include "worker/registry.hpp"
+
+namespace worker
+{
+namespace
+{
+
+/* The output plugin has had binary values since 14. */
+bool
+can_send_binary(const ConnectorWorker *worker)
+{
+	return worker->stream_connection->server_version >= 140000;
+}
+
+char *
+describe_type(const char *table, const char *column)
+{
+	return psprintf("Column \"%s\" of table \"%s\" has a type whose binary form another server may "
+					"take for something else.",
+					column, table);
+}
+
+char *
+describe_difference(const char *table, const char *column, Oid target_type)
+{
+	return psprintf("Column \"%s\" of table \"%s\" has another type here, %s.", column, table,
+					format_type_be(target_type));
+}
+
+/* nullptr: all tables fit as far as their columns are known. */
+const char *
+find_misfit(const ConnectorWorker *worker)
+{
+	int version = worker->stream_connection->server_version;
+	state::ColumnTypesList list = state::load_column_types(worker->config->id);
+
+	for (int i = 0; i < list.count; i++)
+	{
+		const state::ColumnTypes &it = list.types[i];
+
+		if (!target::is_binary_type(it.source_type, version))
+			return describe_type(it.table, it.column);
+		if (OidIsValid(it.target_type) && it.target_type != it.source_type)
+			return describe_difference(it.table, it.column, it.target_type);
+	}
+	return nullptr;
+}
+
+const char *
+find_reason_for_text(const ConnectorWorker *worker)
+{
+	if (!base::settings::binary_values)
+		return "The setting livesync.binary_values is off.";
+
+	const char *reason = state::load_text_reason(worker->config->id, worker->origin);
+
+	return reason != nullptr ? reason : find_misfit(worker);
+}
+
+/* Ends the process; the source sends all that is not committed here again, as text. */
+[[noreturn]] void
+fall_back_to_text(ConnectorWorker *worker, const Route *route, const char *reason)
+{
+	char *text = MemoryContextStrdup(TopMemoryContext, reason);
+	int connector_id = worker->config->id;
+	int64 table_id = route->table->id;
+
+	AbortCurrentTransaction();
+	target::forget_commit_position();
+	base::begin_transaction();
+	/* what is recorded may say the same already, and will be mended there */
+	if (find_misfit(worker) == nullptr)
+		state::record_text_reason(connector_id, table_id, worker->commit_lsn, text);
+	base::commit_transaction();
+	set_ending(Ending::again);
+	proc_exit(0);
+}
+
+} // namespace
+
+void
+choose_format(ConnectorWorker *worker)
+{
+	const char *name = worker->config->name;
+
+	worker->is_binary = false;
+	if (!can_send_binary(worker))
+		return;
+
+	base::begin_transaction();
+	const char *reason = find_reason_for_text(worker);
+
+	worker->is_binary = reason == nullptr;
+	if (state::record_format(worker->config->id, worker->is_binary))
+		state::record_event(name, nullptr,
+							worker->is_binary ? "stream_in_binary" : "stream_in_text", reason);
+	base::commit_transaction();
+}
+
+void
+check_format(ConnectorWorker *worker, const Route *route, StreamRelation *relation)
+{
+	if (!worker->is_binary || relation->is_binary)
+		return;
+	begin_local(worker);
+	for (int i = 0; i < relation->ncolumns; i++)
+		if (!target::is_binary_type(relation->types[i], worker->stream_connection->server_version))
+			fall_back_to_text(worker, route, describe_type(route->name, relation->columns[i]));
+	relation->is_binary = true;
+}
+
+void
+check_target_format(ConnectorWorker *worker, const Route *route)
+{
+	const target::TargetRelation *target = route->target;
+
+	for (int i = 0; i < target->ncolumns && worker->is_binary; i++)
+		if (target->columns[i].type != target->columns[i].sent_type)
+			fall_back_to_text(
+				worker, route,
+				describe_difference(route->name, target->columns[i].name, target->columns[i].type));
+}
+
+void
+note_refused_format(const ConnectorWorker *worker, const ErrorData *error)
+{
+	if (!worker->is_binary || error->sqlerrcode != ERRCODE_UNDEFINED_FUNCTION)
+		return;
+	base::begin_transaction();
+	state::record_text_reason(
+		worker->config->id, 0, worker->received,
+		psprintf("The source cannot send a value in binary form: %s.", error->message));
+	base::commit_transaction();
+}
+
+} // namespace worker
