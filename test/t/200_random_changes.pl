@@ -14,6 +14,7 @@
 #   LIVESYNC_CASES=n    bursts of changes, of a dozen transactions each (default 24); for each 12 one copy under load
 #   LIVESYNC_KINDS='…'  only these kinds of tables, to look closer
 #   LIVESYNC_ONLY=copy  only one half: stream or copy
+#   LIVESYNC_BINARY=1   only tables whose values may stream in binary form; 0: any (else as the seed says)
 
 use strict;
 use warnings;
@@ -29,6 +30,7 @@ my $seed  = $ENV{LIVESYNC_SEED} // int(time() * 1000) % 1_000_000_007;
 my $cases = $ENV{LIVESYNC_CASES} // 24;
 my @kinds = $ENV{LIVESYNC_KINDS} ? (kinds => [ split ' ', $ENV{LIVESYNC_KINDS} ]) : ();
 my $only  = $ENV{LIVESYNC_ONLY} // '';
+sub wants_binary { my $drawn = chance(0.5); return $ENV{LIVESYNC_BINARY} // $drawn }
 diag("LIVESYNC_SEED=$seed LIVESYNC_CASES=$cases");
 
 # Between which steps an error or a death may strike.
@@ -84,7 +86,7 @@ sub setting
 sub random_settings
 {
 	my %value = ('livesync.batch_rows' => pick(1, 7, 50, 50, 1000, 1000000), 'livesync.batch_delay' => pick(0, 20, 200),
-		'livesync.batch_bytes' => pick('1kB', '100kB', '8MB', '8MB'));
+		'livesync.batch_bytes' => pick('1kB', '100kB', '8MB', '8MB'), 'livesync.binary_values' => pick('on', 'on', 'off'));
 	setting($_, $value{$_}) for sort keys %value;
 	$target->safe_psql('postgres', 'SELECT pg_reload_conf()');
 	return join ', ', map { "$_ = $value{$_}" } sort keys %value;
@@ -286,6 +288,8 @@ sub check_stream
 	is( $target->safe_psql($db, "SELECT source_table, replayed_batches FROM livesync.stats WHERE replayed_batches > 0 "
 			  . "AND source_table !~ '(two_unique|by_index|exclusion|deferred_unique)\$'"),
 		'', 'no batch was applied one by one, where only one unique index is in the way');
+	diag($target->safe_psql($db, "SELECT CASE WHEN is_binary THEN 'binary' ELSE 'text' END || coalesce(': ' || string_agg(coalesce(detail, 'Binary.'), ' ' ORDER BY at), '') "
+		  . "FROM livesync.connector LEFT JOIN livesync.events ON event LIKE 'stream_in_%' GROUP BY is_binary"));
 	diag($target->safe_psql($db, "SELECT format('%s changes in %s batches, %s of them one by one', sum(inserts + updates + deletes + truncates), "
 			  . 'sum(batches), sum(replayed_batches)) FROM livesync.stats'));
 	return;
@@ -295,7 +299,7 @@ sub stream_bursts
 {
 	my ($number, $bursts) = @_;
 	my ($db, $native_db) = ("stream$number", "native$number");
-	my $world = make_world($db, @kinds);
+	my $world = make_world($db, @kinds, binary => wants_binary());
 	make_databases($db);
 	$target->safe_psql('postgres', "CREATE DATABASE $native_db");
 
@@ -353,7 +357,7 @@ sub copy_under_load
 {
 	my ($number) = @_;
 	my $db    = "copy$number";
-	my $world = make_world($db, many_blocks => 1, @kinds, alter => chance(0.3) ? 0.02 : 0, rewrite => chance(0.3) ? 0.02 : 0,
+	my $world = make_world($db, many_blocks => 1, @kinds, binary => wants_binary(), alter => chance(0.3) ? 0.02 : 0, rewrite => chance(0.3) ? 0.02 : 0,
 		truncate => chance(0.3) ? 1 : 0);
 	make_databases($db);
 

@@ -75,6 +75,16 @@ my %damage = (
 	'an abort without a transaction'      => [ 'A', cut(5), qr/message ends too early/ ],
 	'a message of another protocol'       => [ 'C', sub { ('P' . "\0" x 29 . "x\0", $_[0]) }, qr/PREPARE message/ ]);
 
+# The first value is a number of four bytes in binary form.  The message is whole, but no row can be made of it.
+sub number_of { my ($size) = @_; return sub { substr($_[0], 0, FIRST_LENGTH) . pack('N', $size) . "\0" x $size . substr($_[0], FIRST_LENGTH + 8) } }
+my %broken_value = (
+	'a number that is too short' => [ 'I', number_of(3), qr/insufficient data left in message/ ],
+	'a number that is too long'  => [ 'I', number_of(5), qr/binary value that is longer than its type's/ ],
+	'a number of no bytes'       => [ 'I', number_of(0), qr/insufficient data left in message/ ],
+	'a text that is none'        => [ 'U', sub { $_[0] =~ s/changed\z/\xffhanged/r }, qr/invalid byte sequence/ ],
+	'a text with an end in it'   => [ 'U', sub { $_[0] =~ s/changed\z/\0hanged/r }, qr/invalid byte sequence/ ]);
+%damage = (%damage, %broken_value);
+
 # What makes the source send a message of that kind.
 my $big = q{INSERT INTO t SELECT i, repeat('x', 100) FROM generate_series(1000, 2500) i;};
 my %cause = (
@@ -191,7 +201,8 @@ create_connector($target, 'postgres', 'c', "host=127.0.0.1 port=$port dbname=pos
 wait_sync($source, $target, 'c');
 my $postmaster = $target->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
 
-for my $name (sort keys %damage)
+is($target->safe_psql('postgres', 'SELECT is_binary FROM livesync.connector'), 't', 'values come in binary form');
+for my $name (sort grep { !$broken_value{$_} } keys %damage)
 {
 	my ($kind, undef, $says) = @{ $damage{$name} };
 	$target->safe_psql('postgres', "DELETE FROM livesync.event WHERE event = 'connector_failed'");
@@ -207,9 +218,25 @@ for my $name (sort keys %damage)
 	same_tables($source, 'postgres', $target, 'postgres', ['public.t'], "$name: undamaged, all comes again");
 }
 
+is($target->safe_psql('postgres', "SELECT string_agg(detail, '; ') FROM livesync.events WHERE event = 'table_failed'"), '', 'no table failed');
+
+for my $name (sort keys %broken_value)
+{
+	my ($kind, undef, $says) = @{ $broken_value{$name} };
+	$target->safe_psql('postgres', "DELETE FROM livesync.event WHERE event IN ('connector_failed', 'table_failed')");
+	$source->safe_psql('postgres', 'DELETE FROM t WHERE id > 49; INSERT INTO t VALUES (49) ON CONFLICT DO NOTHING');
+	wait_caught_up($source, $target, 'c');
+	order($name);
+	$source->safe_psql('postgres', $cause{$kind});
+	poll($target, 'postgres', "SELECT count(*) > 0 FROM livesync.events WHERE event IN ('connector_failed', 'table_failed')");
+	like($target->safe_psql('postgres', "SELECT detail FROM livesync.events WHERE event IN ('connector_failed', 'table_failed')"), $says, $name);
+	# by itself, also when the table was set apart: what comes for its spool is undamaged
+	wait_sync($source, $target, 'c');
+	same_tables($source, 'postgres', $target, 'postgres', ['public.t'], "$name: undamaged, all comes again");
+}
+
 is($target->safe_psql('postgres', 'SELECT pg_postmaster_start_time()'), $postmaster, 'the server stayed up');
 unlike(slurp_file($target->logfile), qr/terminated by signal/, 'and no process of it crashed');
-is($target->safe_psql('postgres', "SELECT string_agg(detail, '; ') FROM livesync.events WHERE event = 'table_failed'"), '', 'no table failed');
 
 check_logs($source, $target);
 done_testing();

@@ -102,9 +102,17 @@ my @key_types   = qw(int int int bigint text numeric uuid timestamptz bytea mood
 
 # --- tables ----------------------------------------------------------------------------------
 
+# Only what may stream in binary form: built-in types, the same on both sides.
+my $is_binary;
+
 sub _column
 {
 	my ($name, $kind, %opt) = @_;
+	if ($is_binary)
+	{
+		$kind = 'int' if $kind =~ /^(?:mood|small_number|pair)$/;
+		$opt{same_type} = 1;
+	}
 	my ($source, $targets, $value, $exact) = @{ $type{$kind} };
 	my $plain = $opt{exact} && $exact ? $exact : $value;
 	my $draw  = $opt{value} // $plain;
@@ -285,6 +293,7 @@ sub make_world
 {
 	my ($schema, %opt) = @_;
 	my $world = { schema => $schema, opt => \%opt, tables => [] };
+	$is_binary = $opt{binary};
 	my @kinds = $opt{kinds} ? @{ $opt{kinds} } : sort keys %maker;
 	push @{ $world->{tables} }, _make_table($world, $_) for @kinds;
 	for my $table (grep { $_->{children} } @{ $world->{tables} })
