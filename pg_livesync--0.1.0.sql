@@ -482,7 +482,10 @@ SELECT c.name AS connector,
 	k.chunks_done,
 	y.chunks_total,
 	coalesce(s.changes, 0) AS spooled_changes,
-	coalesce(w.waiting_for, z.waiting_for, i.building) AS waiting_for,
+	coalesce(w.waiting_for, z.waiting_for, i.building, CASE
+		WHEN y.phase = 'confirm' THEN format('slot "%s" to confirm %s', c.slot_name, y.admit_lsn)
+		WHEN y.state = 'catching_up' AND a.applied_lsn < y.end_lsn
+			THEN format('the stream, which is at %s, to reach %s', a.applied_lsn, y.end_lsn) END) AS waiting_for,
 	coalesce(t.last_error, y.last_error) AS last_error,
 	coalesce(t.hint, y.hint) AS hint,
 	t.updated_at,
@@ -491,6 +494,7 @@ FROM livesync.synced_table t
 JOIN livesync.connector c ON c.id = t.connector_id
 LEFT JOIN livesync.synced_table h ON h.shadow_of = t.id
 JOIN livesync.synced_table y ON y.id = coalesce(h.id, t.id)	-- whose copy it is: of a new one while there is one
+LEFT JOIN livesync.connector_activity() a ON a.connector_id = c.id
 LEFT JOIN livesync.table_waits() w ON w.table_id = t.id
 LEFT JOIN livesync.table_waits() z ON z.table_id = h.id
 CROSS JOIN LATERAL (

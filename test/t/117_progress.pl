@@ -58,7 +58,8 @@ for (1 .. 200)
 between($done[0] + $before[0], $view[0], $done[0] + $after[0], 'rows: of finished chunks, and of the one that runs');
 between($done[1] + $before[1], $view[1], $done[1] + $after[1], 'bytes likewise');
 is("$view[2] of $view[3], $view[4]", "$done[2] of $done[3], 1", 'chunks done, in all, and under way');
-is($done[0], $target->safe_psql('postgres', 'SELECT count(*) FROM a'), 'what is done is there') if $done[0] == (look($ledger))[0];
+is($target->safe_psql('postgres', q{SELECT (SELECT count(*) FROM a) = (SELECT sum(rows) FROM livesync.chunk c JOIN livesync.synced_table t ON t.id = c.table_id WHERE source_name = 'a')}),
+	't', 'what is done is there');
 between(100 * $view[0] / $rows{a} - 12, $view[5], 100 * $view[0] / $rows{a} + 12, 'percent is the part of the rows');
 between($rows{a} * 0.9, $view[6], $rows{a} * 1.1, 'rows expected');
 between($bytes{a} * 0.9, $view[7], $bytes{a} * 1.1, 'bytes expected');
@@ -92,8 +93,9 @@ while (1)
 }
 my $took = time - $at;
 my $real = ($rows{a} - $first) / $took;
-between($real / 2, $rate, $real * 2, 'rows in a second');
-between($took / 2 - 1, $eta, $took * 2 + 2, 'how long still');
+# wide bounds: a busy machine may hold up the one half of the copy and not the other
+between($real / 5, $rate, $real * 5, 'rows in a second');
+between($took / 5 - 2, $eta, $took * 5 + 5, 'how long still');
 is($falls, 0, 'progress never falls back');
 
 $target->safe_psql('postgres', 'ALTER SYSTEM RESET livesync.copy_rate');
