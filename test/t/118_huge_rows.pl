@@ -1,0 +1,115 @@
+# Huge rows: a worker needs a few times the size of the largest row that it handles, whatever the number of rows.
+#
+# A row is in memory several times while the server reads it, makes a tuple of it and stores that (a COPY by psql needs
+# no less there); what must not happen is that rows add up: a table of huge rows would end the server.  So the
+# memory of the workers is sampled while such rows are copied as text and in binary form, streamed, and
+# updated without their big values.
+
+use strict;
+use warnings;
+
+use lib 'test/perl';
+use LiveSync;
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(usleep);
+
+use constant { MB => 20, ROWS => 12 };
+
+# Of one worker; more than the sum of all rows would be.
+use constant BOUND => 9 * MB + 40;
+
+plan skip_all => 'no /proc to read memory from' unless -r '/proc/self/status';
+
+my ($source, $target) = pair(source_conf => "max_wal_size = '2GB'\n", target_conf => "max_wal_size = '2GB'\n");
+
+# --- who samples -----------------------------------------------------------------------------
+
+my $most   = PostgreSQL::Test::Utils::tempdir() . '/most';
+my $parent = $target->safe_psql('postgres', 'SELECT pg_backend_pid()') && PostgreSQL::Test::Utils::slurp_file($target->data_dir . '/postmaster.pid');
+my ($postmaster) = split /\n/, $parent;
+
+sub sample
+{
+	my %seen;
+	while (1)
+	{
+		for my $pid (split ' ', children())
+		{
+			my $name = one_line("/proc/$pid/cmdline");
+			next unless $name =~ /livesync (copy|connector)/;
+			my $kind = $1;
+			my ($kb) = PostgreSQL::Test::Utils::slurp_file("/proc/$pid/status") =~ /RssAnon:\s+(\d+)/ or next;
+			$seen{$kind} = $kb if $kb > ($seen{$kind} // 0);
+		}
+		open my $out, '>', "$most.new" or die;
+		printf $out "%s %d\n", $_, $seen{$_} / 1024 for sort keys %seen;
+		close $out;
+		rename "$most.new", $most;
+		usleep(10_000);
+	}
+	return;
+}
+
+sub children { return one_line("/proc/$postmaster/task/$postmaster/children") }
+
+sub one_line
+{
+	open my $in, '<', $_[0] or return '';
+	return <$in> // '';
+}
+
+my $sampler = fork // die "fork: $!";
+if ($sampler == 0)
+{
+	$SIG{TERM} = 'DEFAULT';
+	$SIG{__DIE__} = 'DEFAULT';
+	eval { sample(); 1 } or 1 while 1;
+	POSIX::_exit(0);
+}
+END
+{
+	local $?;
+	kill 'TERM', $sampler if $sampler;
+}
+
+sub bounded
+{
+	my ($kind, $name) = @_;
+	my ($mb) = PostgreSQL::Test::Utils::slurp_file($most) =~ /^$kind (\d+)/m;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	note("$name: $kind worker $mb MB");
+	return ok($mb > MB && $mb < BOUND, "$name: $mb MB");
+}
+
+# --- the rows --------------------------------------------------------------------------------
+
+my $text = 'repeat(chr(65 + i), ' . MB . ' * 1024 * 1024)';
+my $rows = ROWS;
+$source->safe_psql('postgres', <<"SQL");
+CREATE TABLE in_binary (id int PRIMARY KEY, v int, doc text);
+CREATE TABLE as_text (id int PRIMARY KEY, v int, doc text, x xml);
+ALTER TABLE in_binary ALTER doc SET STORAGE EXTERNAL;
+ALTER TABLE as_text ALTER doc SET STORAGE EXTERNAL;
+INSERT INTO in_binary SELECT i, 0, $text FROM generate_series(1, $rows) i;
+INSERT INTO as_text SELECT i, 0, $text FROM generate_series(1, $rows) i;
+SQL
+
+create_connector($target, 'postgres', 'c', conninfo($source), tables => [ 'public.in_binary', 'public.as_text' ], copy_workers => 1);
+wait_sync($source, $target, 'c');
+bounded('copy', 'copied');
+
+$source->safe_psql('postgres', "INSERT INTO in_binary SELECT i, 0, $text FROM generate_series($rows + 1, $rows + 4) i");
+wait_caught_up($source, $target, 'c');
+$source->safe_psql('postgres', 'UPDATE in_binary SET v = v + 1; UPDATE as_text SET v = v + 1');
+wait_caught_up($source, $target, 'c');
+bounded('connector', 'streamed');
+
+for my $table ('in_binary', 'as_text')
+{
+	my $sql = "SELECT count(*), sum(v), md5(string_agg(md5(doc), '' ORDER BY id)) FROM $table";
+	is($target->safe_psql('postgres', $sql), $source->safe_psql('postgres', $sql), "$table is the same");
+}
+
+check_logs($source, $target);
+done_testing();
