@@ -62,6 +62,15 @@ copy_error(const ErrorData *error)
 namespace
 {
 
+bool is_lack_blamed = false;
+
+bool
+is_raised(int sqlstate)
+{
+	return is_passing_error(sqlstate) &&
+		   !(is_lack_blamed && ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_INSUFFICIENT_RESOURCES);
+}
+
 bool
 ends_session(int sqlstate)
 {
@@ -69,7 +78,7 @@ ends_session(int sqlstate)
 }
 
 ErrorData *
-run(void (*function)(void *argument), void *argument, bool (*is_raised)(int sqlstate))
+run(void (*function)(void *argument), void *argument, bool (*is_wanted_raised)(int sqlstate))
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -86,7 +95,7 @@ run(void (*function)(void *argument), void *argument, bool (*is_raised)(int sqls
 	{
 		MemoryContextSwitchTo(caller);
 		error = CopyErrorData();
-		if (is_raised(error->sqlerrcode))
+		if (is_wanted_raised(error->sqlerrcode))
 			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
@@ -99,10 +108,19 @@ run(void (*function)(void *argument), void *argument, bool (*is_raised)(int sqls
 
 } // namespace
 
+bool
+blame_tables(bool for_lack_of_resources)
+{
+	bool before = is_lack_blamed;
+
+	is_lack_blamed = for_lack_of_resources;
+	return before;
+}
+
 ErrorData *
 run_in_subtransaction(void (*function)(void *argument), void *argument)
 {
-	return run(function, argument, is_passing_error);
+	return run(function, argument, is_raised);
 }
 
 ErrorData *

@@ -36,6 +36,12 @@ bool is_lock_timeout(const ErrorData *error);
 int begin_lock_limit(int milliseconds);
 void end_lock_limit(int level);
 
+/*
+ * A full disk, say, is nobody's fault, so it is raised.  While this is set it is handed over like any
+ * other error: for what concerns one table alone, or when trying again has not helped.  Returns what it was.
+ */
+bool blame_tables(bool for_lack_of_resources);
+
 /* Does an error of this SQLSTATE go away when the same thing is tried again later? */
 bool is_passing_error(int sqlstate);
 

@@ -1,8 +1,8 @@
 /*
  * worker/analyze.cpp
  *
- * ANALYZE of what was loaded, when a copy worker has nothing else to do: no table waits for it to
- * stream, and no chunk for the worker.  See copier.hpp.
+ * ANALYZE of what was loaded, when all tables of the connector are: it takes the processor from those
+ * that are still copied.  Until then autovacuum may have done it, as after any load.  See copier.hpp.
  */
 #include "worker/copier.hpp"
 
@@ -30,7 +30,9 @@ claim_table(const Copier *copier)
 	bool is_found =
 		base::run_sql("UPDATE livesync.synced_table SET analyze_wanted = false WHERE id = "
 					  "(SELECT t.id FROM livesync.synced_table t WHERE t.connector_id = $1 "
-					  "AND t.analyze_wanted AND t.state <> 'copying' LIMIT 1 "
+					  "AND t.analyze_wanted AND t.state <> 'copying' AND NOT EXISTS "
+					  "(SELECT FROM livesync.synced_table o WHERE o.connector_id = $1 "
+					  "AND o.state IN ('queued', 'copying')) LIMIT 1 "
 					  "FOR NO KEY UPDATE SKIP LOCKED) "
 					  "RETURNING pg_catalog.format('%I.%I', target_schema, target_name)",
 					  {base::int_value(copier->config->id)}) > 0;

@@ -430,6 +430,7 @@ commit_local(ConnectorWorker *worker)
 	worker->applied = Max(worker->applied, worker->end_lsn);
 	remember_mark(worker, worker->end_lsn, XactLastCommitEnd);
 	show_positions(worker);
+	note_progress();
 }
 
 void

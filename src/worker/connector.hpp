@@ -108,6 +108,7 @@ struct ConnectorWorker
 	bool has_index_jobs;	/* perhaps for tables that stream already */
 	bool needs_reconnect;	/* the walsender must forget what it knows of publications */
 	wire::Lsn connected_at; /* position where this walsender began */
+	TimestampTz connected_since;
 };
 
 /* source_setup.cpp */

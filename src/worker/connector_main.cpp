@@ -10,6 +10,7 @@
 
 #include "base/compat.hpp"
 #include "base/settings.hpp"
+#include "base/subtransaction.hpp"
 #include "base/transaction.hpp"
 #include "state/event.hpp"
 #include "worker/process.hpp"
@@ -26,6 +27,9 @@ constexpr long kIdleMs = 500;
 constexpr long kBusyMs = 20;
 constexpr int64 kTablesEveryMs = 100;
 constexpr int64 kTrimEveryMs = 60000;
+
+constexpr int kSettledMs = 5000;
+constexpr int kTriesTogether = 3; /* before a table is blamed for a lack of resources */
 
 /* False: the connector is gone or paused. */
 bool
@@ -83,7 +87,7 @@ connect(ConnectorWorker *worker)
 	source::set_while_waiting(keep_feedback, worker);
 	MemoryContextSwitchTo(old);
 	show_slot(worker->config->name, name);
-	note_success();
+	worker->connected_since = GetCurrentTimestamp();
 }
 
 /* A fresh walsender and a fresh look at everything, through a fresh start of this process. */
@@ -202,6 +206,15 @@ do_housekeeping(ConnectorWorker *worker)
 		restart(worker);
 }
 
+/* Nothing that fails has come for a while, and nothing at all is left to do. */
+void
+settle(const ConnectorWorker *worker)
+{
+	if (my_entry()->failures > 0 &&
+		TimestampDifferenceExceeds(worker->connected_since, GetCurrentTimestamp(), kSettledMs))
+		note_progress();
+}
+
 void
 wait_for_something(ConnectorWorker *worker)
 {
@@ -240,7 +253,10 @@ run(ConnectorWorker *worker)
 		if (is_at_boundary(worker))
 		{
 			if (!any)
+			{
 				advance_idle(worker, worker->received, false);
+				settle(worker);
+			}
 			do_housekeeping(worker);
 		}
 		else if (worker->has_uncommitted && !worker->in_source_transaction && is_batch_due(worker))
@@ -295,6 +311,7 @@ livesync_connector_main(Datum argument)
 			proc_exit(0);
 		trim_history(worker, GetCurrentTimestamp());
 		connect(worker);
+		(void) base::blame_tables(my_entry()->failures >= kTriesTogether);
 		run(worker);
 	}
 	PG_CATCH();

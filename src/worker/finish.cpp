@@ -126,8 +126,10 @@ drain_locked(const Copier *copier, state::SyncedTable *table, int most_segments)
 	job.drain.control = copier->connection;
 	job.drain.most_segments = most_segments;
 	int limit = base::begin_lock_limit(kDrainLockMs);
+	bool blamed = base::blame_tables(true);
 	ErrorData *error = base::run_in_subtransaction(drain_step, &job);
 
+	(void) base::blame_tables(blamed);
 	base::end_lock_limit(limit);
 	if (error == nullptr && job.result == DrainResult::failed)
 		error = job.drain.failure.error;

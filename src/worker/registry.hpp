@@ -153,7 +153,11 @@ enum class Ending
 	forgotten, /* the connector is gone */
 };
 void set_ending(Ending ending);
-void note_success(); /* it works: the delay begins small again */
+/*
+ * What failed before would have come first: so it is over, and the delay begins small again.  A mere
+ * connection does not say that.
+ */
+void note_progress();
 void show_slot(const char *connector, const char *slot_name);
 ConnectorEntry *my_entry();
 void set_waiting_for(const char *text); /* nullptr: nothing */

@@ -5,6 +5,7 @@
  */
 #include "worker/registry.hpp"
 
+#include "base/subtransaction.hpp"
 #include "worker/registry_memory.hpp"
 
 #include <csignal>
@@ -85,9 +86,10 @@ set_ending(Ending ending)
 }
 
 void
-note_success()
+note_progress()
 {
 	registry->connectors[my_slot].failures = 0;
+	(void) base::blame_tables(false);
 }
 
 void

@@ -132,8 +132,10 @@ flip_locked(ConnectorWorker *worker, state::SyncedTable *table, bool *is_blocked
 	step.drain.connector = worker->config->name;
 	step.drain.control = worker->control;
 	int limit = base::begin_lock_limit(kFlipLockMs);
+	bool blamed = base::blame_tables(true);
 	ErrorData *error = base::run_in_subtransaction(flip_step, &step);
 
+	(void) base::blame_tables(blamed);
 	base::end_lock_limit(limit);
 	if (error == nullptr && step.result == DrainResult::failed)
 		error = step.drain.failure.error;
@@ -328,7 +330,8 @@ count_copy_jobs(ConnectorWorker *worker)
 		"OR t.state IN ('failed', 'catching_up') AND EXISTS (SELECT FROM livesync.wish w "
 		"WHERE w.table_id = t.id AND w.wanted = 'skip') "
 		"OR t.phase = 'exchange' AND t.shadow_of IS NOT NULL "
-		"OR t.analyze_wanted AND t.state <> 'copying' "
+		"OR t.analyze_wanted AND t.state <> 'copying' AND NOT EXISTS (SELECT FROM livesync.synced_table o "
+		"WHERE o.connector_id = $1 AND o.state IN ('queued', 'copying')) "
 		"OR t.state = 'catching_up' AND t.phase = '' AND NOT EXISTS (SELECT FROM livesync.wish w "
 		"WHERE w.table_id = t.id) AND (SELECT sum(s.changes) FROM livesync.spool s "
 		"WHERE s.table_id = t.id AND s.generation = t.generation) > $2))",
