@@ -21,9 +21,9 @@ wait_sync($source, $target, 'c');
 $target->safe_psql($db, <<'SQL');
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-	IF to_regclass('too_early') IS NOT NULL THEN
+	IF to_regclass('public.too_early') IS NOT NULL THEN
 		RAISE EXCEPTION 'too early';
-	ELSIF to_regclass('disk_full') IS NOT NULL THEN
+	ELSIF to_regclass('public.disk_full') IS NOT NULL THEN
 		RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full';
 	END IF;
 	RETURN NEW;
