@@ -7,14 +7,15 @@
  *                        └─ not ─► keys there, position, wait until applied, keys here ─► suspects
  *   suspects:        there (1), position, wait until applied, here, there again (2)
  *                        here is as (1) or as (2)        equal
- *                        (1) is as (2), twice in a row   different: nobody was changing it
+ *                        (1) is as (2), again and again  different: nobody was changing it
  *                        else                            it moves: once more
  *
  * A range counts as equal when the target has been seen in a state that the source was in.  No
  * transaction stays open at the source between two looks, and nothing is locked.
  *
  * Surprising: no snapshot of the target at the source's position is ever taken; it could not be
- * without stopping the apply.  A difference is believed only of rows that stand still.
+ * without stopping the apply.  A difference is believed only of rows that stand still, and for some
+ * time: a commit is sent as soon as it is on disk, and may be seen here before it is seen there.
  */
 #include "api/call.hpp"
 #include "api/compare.hpp"
@@ -31,7 +32,9 @@ constexpr int64 kRangeRows = 50000;
 constexpr int kMostParts = 1000;   /* of a keyless table: each part is a scan */
 constexpr int kMostSuspects = 500; /* looked up at once */
 constexpr int kMostRounds = 30;
-constexpr int kMostKeys = 10; /* listed of each kind */
+constexpr int kEnoughRounds = 4; /* in a row in which a row stood still and differed */
+constexpr int kPauseMs = 100;	 /* between them */
+constexpr int kMostKeys = 10;	 /* listed of each kind */
 
 struct KeyList
 {
@@ -249,12 +252,18 @@ settle_round(CompareCall *call, Verdict *verdict, Suspects *suspects)
 
 		suspect.confirmed = stands_still ? (stood_still ? suspect.confirmed + 1 : 1) : 0;
 		suspect.last_value = after;
-		if (suspect.confirmed >= 2)
+		if (suspect.confirmed >= kEnoughRounds)
 			note_difference(call, verdict, suspect.key, after, value);
 		else
 			suspects->list[left++] = suspect;
 	}
 	suspects->count = left;
+}
+
+bool
+is_never(void *)
+{
+	return false;
 }
 
 void
@@ -266,7 +275,11 @@ settle(CompareCall *call, Verdict *verdict, Suspects suspects)
 		Suspects batch{Min(kMostSuspects, suspects.count - done), suspects.list + done};
 
 		for (int round = 0; round < kMostRounds && batch.count > 0; round++)
+		{
+			if (round > 0)
+				(void) wait_until(is_never, nullptr, kPauseMs);
 			settle_round(call, verdict, &batch);
+		}
 		verdict->unsettled += batch.count;
 		for (int i = 0; i < batch.count; i++)
 			add_key(call, &verdict->moving, batch.list[i].key);

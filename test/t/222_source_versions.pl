@@ -47,6 +47,27 @@ my $target = target_node('target', target_conf => 'livesync.batch_rows = 300');
 
 my $rows = "repeat('x', 100) FROM generate_series";
 
+# From 18 on a publication may publish generated columns: their values are copied and streamed like any others.
+sub check_generated
+{
+	my ($source, $db) = @_;
+	$source->safe_psql('postgres', <<'SQL');
+CREATE TABLE with_generated (id int PRIMARY KEY, a int, twice int GENERATED ALWAYS AS (a * 2) STORED);
+INSERT INTO with_generated (id, a) SELECT i, i FROM generate_series(1, 1000) i;
+CREATE PUBLICATION generated FOR TABLE with_generated WITH (publish_generated_columns = stored);
+SQL
+	$target->safe_psql($db, 'CREATE SCHEMA g');
+	create_connector($target, $db, 'g', conninfo($source), publications => ['generated'], target_schema => 'g');
+	wait_sync($source, $target, 'g', target_db => $db);
+	my $all  = 'SELECT string_agg(g::text, $$ $$ ORDER BY id) FROM with_generated g';
+	my $here = "SET search_path = g; $all";
+	is($target->safe_psql($db, $here), $source->safe_psql('postgres', $all), 'generated columns that are published are copied');
+	$source->safe_psql('postgres', 'UPDATE with_generated SET a = a + 1 WHERE id % 2 = 0; INSERT INTO with_generated (id, a) VALUES (2000, 7)');
+	wait_sync($source, $target, 'g', target_db => $db);
+	is($target->safe_psql($db, $here), $source->safe_psql('postgres', $all), 'and streamed');
+	return;
+}
+
 sub check_source_of
 {
 	my ($version) = @_;
@@ -115,8 +136,10 @@ SQL
 		'there was no conflict');
 	cmp_ok($source->safe_psql('postgres', 'SELECT sum(stream_txns) FROM pg_stat_replication_slots'), '>=', 2, 'transactions came in pieces')
 	  if $version >= 14;
+	is($target->safe_psql($db, 'SELECT coalesce(is_binary, false) FROM livesync.connector'), $version >= 14 ? 't' : 'f', 'values come in binary form from 14 on');
 	$_->quit for @sessions;
-	$target->safe_psql($db, "SELECT livesync.pause_connector('c')");
+	check_generated($source, $db) if $version >= 18;
+	$target->safe_psql($db, 'SELECT livesync.pause_connector(name) FROM livesync.connectors');
 	check_logs($source);
 	$source->stop;
 	return;
