@@ -114,6 +114,8 @@ sweep_next(int64 *after, bool *is_done)
 			record_error(cleanup, error);
 		else
 		{
+			/* it may have come when the origins were done already */
+			target::drop_origin(cleanup->origin);
 			state::finish_cleanup(cleanup->id);
 			state::record_event(cleanup->connector, nullptr, "source_cleaned", cleanup->slot_name);
 		}
