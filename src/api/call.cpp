@@ -115,6 +115,23 @@ find_connector(const char *name)
 	return connector;
 }
 
+state::SyncedTable *
+find_table(const state::Connector *connector, const char *name, state::RowLock lock)
+{
+	int64 id = base::find_id("SELECT id FROM livesync.synced_table WHERE connector_id = $1 "
+							 "AND source_schema || '.' || source_name = $2 AND NOT released "
+							 "AND shadow_of IS NULL",
+							 {base::int_value(connector->id), base::text_value(name)});
+	state::SyncedTable *table = id != 0 ? state::load_table(id, lock) : nullptr;
+
+	if (table == nullptr)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("connector \"%s\" has no table \"%s\"", connector->name, name),
+						errhint("Give the table's name at the source, with its schema: the view "
+								"livesync.tables lists them.")));
+	return table;
+}
+
 int64
 timeout_argument(FunctionCallInfo fcinfo, int number)
 {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "api/ownership.hpp"
+#include "state/synced_table.hpp"
 
 namespace api
 {
@@ -34,6 +35,13 @@ void check_new_name(const char *name);
 
 /* ERROR when there is none of that name, or when the current user may not manage it. */
 state::Connector *find_connector(const char *name);
+
+/*
+ * One by its name at the source, 'schema.table', as the views show it; ERROR when the connector has none.
+ * The caller has become the extension.
+ */
+state::SyncedTable *find_table(const state::Connector *connector, const char *name,
+							   state::RowLock lock);
 
 /* Milliseconds from an interval argument; -1 when it is NULL. */
 int64 timeout_argument(FunctionCallInfo call, int number);

@@ -32,6 +32,9 @@ void check_tables(const TablesQuestion &question);
 void check_extensions(source::CheckList *list, source::Connection *connection,
 					  const source::SourceTables &tables);
 
+/* How to get the extension here; `why`, a text with a space in front, or "". */
+const char *extension_hint(const char *extension, const char *why);
+
 /* A WARNING when the table, as people write it, has none. */
 void warn_without_key(source::Connection *connection, const char *table_name);
 

@@ -7,6 +7,7 @@
 #include "api/check.hpp"
 
 #include "base/sql.hpp"
+#include "target/relation.hpp"
 
 using namespace base;
 using source::Check;
@@ -28,24 +29,11 @@ select_new(const source::SourceTables &tables, int *count)
 	*count = 0;
 	for (int i = 0; i < tables.count; i++)
 	{
-		Oid schema = get_namespace_oid(tables.tables[i].schema, true);
-
 		if (tables.tables[i].can_publish &&
-			(!OidIsValid(schema) || !OidIsValid(get_relname_relid(tables.tables[i].name, schema))))
+			!target::table_exists(tables.tables[i].schema, tables.tables[i].name))
 			oids[(*count)++] = tables.tables[i].oid;
 	}
 	return oids;
-}
-
-const char *
-missing_hint(const char *extension)
-{
-	bool is_available = run_alone("SELECT FROM pg_available_extensions WHERE name = $1",
-								  {text_value(extension)}) > 0;
-
-	return psprintf("%sRun here: CREATE EXTENSION %s;",
-					is_available ? "" : "Install the extension's package on this server.  ",
-					quote_identifier(extension));
 }
 
 void
@@ -60,10 +48,21 @@ report(CheckList *list, const char *extension, bool is_type, const char *users)
 					psprintf(is_type ? "it is not here, and types of columns come from it: %s"
 									 : "it is not here, so indexes that need it are left out: %s",
 							 users),
-					missing_hint(extension)});
+					extension_hint(extension, "")});
 }
 
 } // namespace
+
+const char *
+extension_hint(const char *extension, const char *why)
+{
+	bool is_available = run_alone("SELECT FROM pg_available_extensions WHERE name = $1",
+								  {text_value(extension)}) > 0;
+
+	return psprintf("%sRun here: CREATE EXTENSION %s;%s",
+					is_available ? "" : "Install the extension's package on this server.  ",
+					quote_identifier(extension), why);
+}
 
 void
 check_extensions(CheckList *list, source::Connection *connection,

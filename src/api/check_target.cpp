@@ -48,12 +48,7 @@ missing_type_hint(const TargetQuestion &question, Oid type)
 	if (extension == nullptr)
 		return "Create the type here, or create the table with another type that accepts the same "
 			   "text.";
-	bool is_available = run_alone("SELECT FROM pg_available_extensions WHERE name = $1",
-								  {text_value(extension)}) > 0;
-
-	return psprintf("%sRun here: CREATE EXTENSION %s; so that the type is in the same schema.",
-					is_available ? "" : "Install the extension's package on this server.  ",
-					quote_identifier(extension));
+	return extension_hint(extension, " so that the type is in the same schema.");
 }
 
 bool

@@ -432,29 +432,13 @@ do_keyless(CompareCall *call)
 	}
 }
 
-/* 'schema.table' as the views show it. */
 state::SyncedTable *
-find_table(const state::Connector *connector, const char *name)
+find_compared(const state::Connector *connector, const char *name)
 {
 	Role caller = become_extension();
-
-	begin_sql();
-	int64 id = run_sql("SELECT id FROM livesync.synced_table WHERE connector_id = $1 "
-					   "AND source_schema || '.' || source_name = $2 AND NOT released "
-					   "AND shadow_of IS NULL",
-					   {int_value(connector->id), text_value(name)}) > 0
-				   ? get_bigint(0, 1)
-				   : 0;
-
-	end_sql();
-	state::SyncedTable *table = id != 0 ? state::load_table(id, state::RowLock::none) : nullptr;
+	state::SyncedTable *table = find_table(connector, name, state::RowLock::none);
 
 	restore_role(caller);
-	if (table == nullptr)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("connector \"%s\" has no table \"%s\"", connector->name, name),
-						errhint("Give the table's name at the source, with its schema: the view "
-								"livesync.tables lists them.")));
 	return table;
 }
 
@@ -474,7 +458,7 @@ livesync_compare_table(PG_FUNCTION_ARGS)
 
 	worker::require_preloaded();
 	call.connector = find_connector(required_argument(fcinfo, 0, "connector"));
-	call.table = find_table(call.connector, required_argument(fcinfo, 1, "source_table"));
+	call.table = find_compared(call.connector, required_argument(fcinfo, 1, "source_table"));
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 						errmsg("cannot compare in a transaction that keeps its first snapshot"),

@@ -15,29 +15,6 @@ namespace api
 namespace
 {
 
-/* 'schema.table' as the views show it; ERROR when the connector has none of that name. */
-state::SyncedTable *
-find_table(const state::Connector *connector, const char *name, state::RowLock lock)
-{
-	begin_sql();
-	int64 id = run_sql("SELECT id FROM livesync.synced_table WHERE connector_id = $1 "
-					   "AND source_schema || '.' || source_name = $2 AND NOT released "
-					   "AND shadow_of IS NULL",
-					   {int_value(connector->id), text_value(name)}) > 0
-				   ? get_bigint(0, 1)
-				   : 0;
-
-	end_sql();
-	state::SyncedTable *table = id != 0 ? state::load_table(id, lock) : nullptr;
-
-	if (table == nullptr)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("connector \"%s\" has no table \"%s\"", connector->name, name),
-						errhint("Give the table's name at the source, with its schema: the view "
-								"livesync.tables lists them.")));
-	return table;
-}
-
 /* The two arguments that all of these calls have; until its end a call is the extension itself. */
 struct TableCall
 {

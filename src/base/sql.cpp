@@ -243,6 +243,16 @@ get_bytes(const SqlScope &scope, uint64 row, int number)
 	return bytes;
 }
 
+int64
+find_id(const char *sql, std::initializer_list<Parameter> parameters)
+{
+	begin_sql();
+	int64 id = run_sql(sql, parameters) > 0 ? get_bigint(0, 1) : 0;
+
+	end_sql();
+	return id;
+}
+
 uint64
 run_alone(const char *sql, std::initializer_list<Parameter> parameters)
 {

@@ -124,6 +124,16 @@ run_in_subtransaction(void (*function)(void *argument), void *argument)
 }
 
 ErrorData *
+run_limited(void (*function)(void *argument), void *argument, int lock_ms)
+{
+	int limit = begin_lock_limit(lock_ms);
+	ErrorData *error = run_in_subtransaction(function, argument);
+
+	end_lock_limit(limit);
+	return error;
+}
+
+ErrorData *
 catch_errors(void (*function)(void *argument), void *argument)
 {
 	return run(function, argument, ends_session);

@@ -36,6 +36,9 @@ bool is_lock_timeout(const ErrorData *error);
 int begin_lock_limit(int milliseconds);
 void end_lock_limit(int level);
 
+/* run_in_subtransaction() between the two. */
+ErrorData *run_limited(void (*function)(void *argument), void *argument, int lock_ms);
+
 /*
  * A full disk, say, is nobody's fault, so it is raised.  While this is set it is handed over like any
  * other error: for what concerns one table alone, or when trying again has not helped.  Returns what it was.

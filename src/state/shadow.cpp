@@ -46,13 +46,9 @@ add_shadow(int64 id)
 SyncedTable *
 load_shadow(int64 id, RowLock lock)
 {
-	begin_sql();
 	int64 shadow =
-		run_sql("SELECT id FROM livesync.synced_table WHERE shadow_of = $1", {bigint_value(id)}) > 0
-			? get_bigint(0, 1)
-			: 0;
+		find_id("SELECT id FROM livesync.synced_table WHERE shadow_of = $1", {bigint_value(id)});
 
-	end_sql();
 	return shadow != 0 ? load_table(shadow, lock) : nullptr;
 }
 

@@ -21,14 +21,6 @@ note_change(Datum, Oid)
 	changes++;
 }
 
-Oid
-find_table(const char *schema, const char *name)
-{
-	Oid namespace_oid = get_namespace_oid(schema, true);
-
-	return OidIsValid(namespace_oid) ? get_relname_relid(name, namespace_oid) : InvalidOid;
-}
-
 } // namespace
 
 uint64
@@ -41,6 +33,14 @@ void
 watch_definitions()
 {
 	CacheRegisterRelcacheCallback(note_change, (Datum) 0);
+}
+
+Oid
+find_table(const char *schema, const char *name)
+{
+	Oid namespace_oid = get_namespace_oid(schema, true);
+
+	return OidIsValid(namespace_oid) ? get_relname_relid(name, namespace_oid) : InvalidOid;
 }
 
 bool

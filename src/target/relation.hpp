@@ -111,6 +111,7 @@ void watch_definitions(); /* once per process */
 
 /* Does the table hold no row? */
 bool is_empty(const char *schema, const char *name);
+Oid find_table(const char *schema, const char *name); /* InvalidOid: there is none */
 bool table_exists(const char *schema, const char *name);
 /* Delete its rows, not those of its children by inheritance, as the owner. */
 void empty_table(const char *schema, const char *name);

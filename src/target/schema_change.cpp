@@ -13,14 +13,6 @@ namespace target
 namespace
 {
 
-Oid
-find_table(const char *schema, const char *table)
-{
-	Oid namespace_oid = get_namespace_oid(schema, true);
-
-	return OidIsValid(namespace_oid) ? get_relname_relid(table, namespace_oid) : InvalidOid;
-}
-
 /* Modifiers that are a length or a number of digits: -1 is without bound. */
 bool
 is_longer(int32 old_modifier, int32 new_modifier)

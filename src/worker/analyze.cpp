@@ -64,10 +64,8 @@ analyze_one_table(Copier *copier)
 		return false;
 
 	base::begin_transaction();
-	int limit = base::begin_lock_limit(kLockMs);
-	ErrorData *error = base::run_in_subtransaction(analyze_step, name);
+	ErrorData *error = base::run_limited(analyze_step, name, kLockMs);
 
-	base::end_lock_limit(limit);
 	if (error != nullptr)
 		ereport(LOG,
 				(errmsg("could not analyze table %s after its copy: %s", name, error->message)));

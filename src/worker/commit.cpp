@@ -336,10 +336,8 @@ truncate_step(void *argument)
 ErrorData *
 try_truncate(Truncation *it)
 {
-	int limit = base::begin_lock_limit(base::settings::lock_timeout_ms);
-	ErrorData *error = base::run_in_subtransaction(truncate_step, it);
+	ErrorData *error = base::run_limited(truncate_step, it, base::settings::lock_timeout_ms);
 
-	base::end_lock_limit(limit);
 	return error;
 }
 

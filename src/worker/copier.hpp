@@ -56,6 +56,13 @@ struct Copier
 	TimestampTz gates_at;
 };
 
+/*
+ * A piece of work in one transaction, its memory that of the turn.  At the end it is committed, and the
+ * connector worker told, or rolled back; returns is_done.
+ */
+MemoryContext begin_piece(const Copier *copier);
+bool end_piece(MemoryContext before, bool is_done);
+
 /* Each does one piece of work if there is some: true when it did. */
 bool poll_gates(Copier *copier);
 bool load_one_chunk(Copier *copier);

@@ -74,6 +74,31 @@ run(Copier *copier)
 }
 
 } // namespace
+
+MemoryContext
+begin_piece(const Copier *copier)
+{
+	MemoryContext before = CurrentMemoryContext;
+
+	base::begin_transaction();
+	MemoryContextSwitchTo(copier->turn);
+	return before;
+}
+
+bool
+end_piece(MemoryContext before, bool is_done)
+{
+	if (is_done)
+	{
+		base::commit_transaction();
+		wake_connector();
+	}
+	else
+		AbortCurrentTransaction();
+	MemoryContextSwitchTo(before);
+	return is_done;
+}
+
 } // namespace worker
 
 extern "C" PGDLLEXPORT void

@@ -26,20 +26,6 @@ namespace
 constexpr int kDrainLockMs = 1000;
 constexpr int kSegmentsATime = 1000;
 
-/* An id picked by a query of ours, or 0. */
-int64
-pick_table(const Copier *copier, const char *sql, int number)
-{
-	base::begin_sql();
-	int64 id =
-		base::run_sql(sql, {base::int_value(copier->config->id), base::int_value(number)}) > 0
-			? base::get_bigint(0, 1)
-			: 0;
-
-	base::end_sql();
-	return id;
-}
-
 bool
 end_load(Copier *copier, const state::SyncedTable *table)
 {
@@ -73,13 +59,12 @@ bool
 finish_one_table(Copier *copier)
 {
 	base::begin_transaction();
-	int64 id = pick_table(copier,
-						  "SELECT t.id FROM livesync.synced_table t WHERE t.connector_id = $1 "
-						  "AND t.state = 'copying' AND t.phase = 'load' AND $2 = 0 AND NOT EXISTS "
-						  "(SELECT FROM livesync.chunk c WHERE c.table_id = t.id "
-						  "AND c.generation = t.generation AND c.done_at IS NULL) LIMIT 1 "
-						  "FOR NO KEY UPDATE OF t SKIP LOCKED",
-						  0);
+	int64 id = base::find_id("SELECT t.id FROM livesync.synced_table t WHERE t.connector_id = $1 "
+							 "AND t.state = 'copying' AND t.phase = 'load' AND NOT EXISTS "
+							 "(SELECT FROM livesync.chunk c WHERE c.table_id = t.id "
+							 "AND c.generation = t.generation AND c.done_at IS NULL) LIMIT 1 "
+							 "FOR NO KEY UPDATE OF t SKIP LOCKED",
+							 {base::int_value(copier->config->id)});
 	state::SyncedTable *table =
 		id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
 	bool is_done = table != nullptr && table->state == state::TableState::copying &&
@@ -125,12 +110,10 @@ drain_locked(const Copier *copier, state::SyncedTable *table, int most_segments)
 	job.drain.connector = copier->config->name;
 	job.drain.control = copier->connection;
 	job.drain.most_segments = most_segments;
-	int limit = base::begin_lock_limit(kDrainLockMs);
 	bool blamed = base::blame_tables(true);
-	ErrorData *error = base::run_in_subtransaction(drain_step, &job);
+	ErrorData *error = base::run_limited(drain_step, &job, kDrainLockMs);
 
 	(void) base::blame_tables(blamed);
-	base::end_lock_limit(limit);
 	if (error == nullptr && job.result == DrainResult::failed)
 		error = job.drain.failure.error;
 	if (error != nullptr && base::is_lock_timeout(error))
@@ -171,33 +154,21 @@ drain_locked(const Copier *copier, state::SyncedTable *table, int most_segments)
 bool
 drain_one_table(Copier *copier)
 {
-	MemoryContext old = CurrentMemoryContext;
-
-	base::begin_transaction();
-	MemoryContextSwitchTo(copier->turn);
-	int64 id = pick_table(
-		copier,
+	MemoryContext before = begin_piece(copier);
+	int64 id = base::find_id(
 		"SELECT t.id FROM livesync.synced_table t WHERE t.connector_id = $1 "
 		"AND t.state = 'catching_up' AND t.phase = '' AND (SELECT sum(s.changes) FROM livesync.spool s "
 		"WHERE s.table_id = t.id AND s.generation = t.generation) > $2 "
 		"AND NOT EXISTS (SELECT FROM livesync.wish w WHERE w.table_id = t.id) LIMIT 1 "
 		"FOR NO KEY UPDATE OF t SKIP LOCKED",
-		kTailChanges);
+		{base::int_value(copier->config->id), base::int_value(kTailChanges)});
 	state::SyncedTable *table =
 		id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
 	bool keep = table != nullptr && table->state == state::TableState::catching_up &&
 				table->phase == state::Phase::none && table->wish == state::Wish::none &&
 				drain_locked(copier, table, kSegmentsATime);
 
-	if (keep)
-	{
-		base::commit_transaction();
-		wake_connector();
-	}
-	else
-		AbortCurrentTransaction();
-	MemoryContextSwitchTo(old);
-	return keep;
+	return end_piece(before, keep);
 }
 
 } // namespace worker

@@ -85,16 +85,6 @@ remove_repeated_step(void *argument)
 	build_step(argument);
 }
 
-ErrorData *
-run_limited(void (*step)(void *argument), IndexJob *job)
-{
-	int limit = base::begin_lock_limit(kIndexLockMs);
-	ErrorData *error = base::run_in_subtransaction(step, job);
-
-	base::end_lock_limit(limit);
-	return error;
-}
-
 void
 show_building(const state::SyncedTable *table, const state::PendingIndex *index)
 {
@@ -125,7 +115,7 @@ finish_index(IndexJob *job)
 	ErrorData *error = nullptr;
 
 	if (!job->is_needless && target::needs_constraint(describe(job)))
-		error = run_limited(constraint_step, job);
+		error = base::run_limited(constraint_step, job, kIndexLockMs);
 	if (error != nullptr && base::is_lock_timeout(error))
 	{
 		state::record_built(*job->index, job->name);
@@ -208,7 +198,7 @@ build_noted_indexes(const state::Connector *config, const state::SyncedTable *ta
 	while ((index = state::next_pending_index(table->id)) != nullptr && !index->is_built)
 	{
 		IndexJob job{config->name, table, index, nullptr, false};
-		ErrorData *error = run_limited(build_step, &job);
+		ErrorData *error = base::run_limited(build_step, &job, kIndexLockMs);
 
 		if (error == nullptr)
 			finish_index(&job);
@@ -233,12 +223,12 @@ ensure_key_index(const Copier *copier, const state::SyncedTable *table)
 
 	show_building(table, index);
 	base::failpoint("key_index_wanted", name);
-	ErrorData *error = run_limited(build_key_step, &job);
+	ErrorData *error = base::run_limited(build_key_step, &job, kIndexLockMs);
 
 	/* under one snapshot no row comes twice: then it is an error */
 	if (error != nullptr && error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION &&
 		table->mode == state::CopyMode::keyed)
-		error = run_limited(remove_repeated_step, &job);
+		error = base::run_limited(remove_repeated_step, &job, kIndexLockMs);
 	if (error == nullptr)
 		finish_index(&job);
 	set_copy_activity(0, 0, nullptr);
@@ -280,7 +270,7 @@ build_claimed(const Copier *copier, const state::SyncedTable *table,
 	show_building(table, index);
 	base::failpoint("index_wanted", name);
 	if (!index->is_built)
-		error = run_limited(build_step, &job);
+		error = base::run_limited(build_step, &job, kIndexLockMs);
 	if (error == nullptr)
 		finish_index(&job);
 	set_copy_activity(0, 0, nullptr);
@@ -340,23 +330,12 @@ build_one(const Copier *copier, XLogRecPtr applied)
 bool
 build_one_index(Copier *copier)
 {
-	MemoryContext old = CurrentMemoryContext;
 	/* before the snapshot: what was applied then has its spool committed */
 	XLogRecPtr applied = my_entry()->applied;
-
-	base::begin_transaction();
-	MemoryContextSwitchTo(copier->turn);
+	MemoryContext before = begin_piece(copier);
 	bool keep = build_one(copier, applied);
 
-	if (keep)
-	{
-		base::commit_transaction();
-		wake_connector();
-	}
-	else
-		AbortCurrentTransaction();
-	MemoryContextSwitchTo(old);
-	return keep;
+	return end_piece(before, keep);
 }
 
 } // namespace worker

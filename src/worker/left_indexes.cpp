@@ -102,10 +102,8 @@ settle_one(const state::SyncedTable *table, const state::PendingIndex *index, bo
 		   StringInfo statements)
 {
 	LeftIndex left{table, index, is_small, false};
-	int limit = base::begin_lock_limit(kIndexLockMs);
-	ErrorData *error = base::run_in_subtransaction(settle_step, &left);
+	ErrorData *error = base::run_limited(settle_step, &left, kIndexLockMs);
 
-	base::end_lock_limit(limit);
 	if (error == nullptr && left.is_done)
 		state::remove_pending_index(*index);
 	else

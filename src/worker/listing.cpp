@@ -42,19 +42,15 @@ forget_released_elsewhere(const state::Connector *connector,
 						  const source::PublishedTable &published, const char *target_schema,
 						  const char *target_name, bool copy_data)
 {
-	base::begin_sql();
-	bool is_elsewhere =
-		base::run_sql(
-			"SELECT id FROM livesync.synced_table WHERE connector_id = $1 AND source_schema = $2 "
-			"AND source_name = $3 AND released "
-			"AND (target_schema, target_name, copy_data) IS DISTINCT FROM ($4, $5, $6)",
-			{base::int_value(connector->id), base::text_value(published.schema),
-			 base::text_value(published.name), base::text_value(target_schema),
-			 base::text_value(target_name), base::bool_value(copy_data)}) > 0;
-	int64 id = is_elsewhere ? base::get_bigint(0, 1) : 0;
+	int64 id = base::find_id(
+		"SELECT id FROM livesync.synced_table WHERE connector_id = $1 AND source_schema = $2 "
+		"AND source_name = $3 AND released "
+		"AND (target_schema, target_name, copy_data) IS DISTINCT FROM ($4, $5, $6)",
+		{base::int_value(connector->id), base::text_value(published.schema),
+		 base::text_value(published.name), base::text_value(target_schema),
+		 base::text_value(target_name), base::bool_value(copy_data)});
 
-	base::end_sql();
-	if (is_elsewhere)
+	if (id != 0)
 		state::delete_table(id);
 }
 

@@ -86,10 +86,8 @@ exchange_locked(const Copier *copier, const state::SyncedTable *table,
 	set_copy_activity(shadow->id, 0, "taking over the new copy");
 	pgstat_report_activity(STATE_RUNNING, psprintf("livesync takes over the new copy of %s",
 												   state::source_table_name(table)));
-	int limit = base::begin_lock_limit(kExchangeLockMs);
-	ErrorData *error = base::run_in_subtransaction(exchange_step, &job);
+	ErrorData *error = base::run_limited(exchange_step, &job, kExchangeLockMs);
 
-	base::end_lock_limit(limit);
 	if (error != nullptr && base::is_lock_timeout(error))
 	{
 		set_table_wait(table->id, describe_lock_wait(error, table, RowExclusiveLock));
@@ -102,21 +100,6 @@ exchange_locked(const Copier *copier, const state::SyncedTable *table,
 		finish(copier, job);
 	base::failpoint("exchanged", state::source_table_name(table));
 	return true;
-}
-
-int64
-pick_shadow(const Copier *copier)
-{
-	base::begin_sql();
-	int64 id = base::run_sql("SELECT id FROM livesync.synced_table WHERE connector_id = $1 "
-							 "AND shadow_of IS NOT NULL AND phase = 'exchange' LIMIT 1 "
-							 "FOR NO KEY UPDATE SKIP LOCKED",
-							 {base::int_value(copier->config->id)}) > 0
-				   ? base::get_bigint(0, 1)
-				   : 0;
-
-	base::end_sql();
-	return id;
 }
 
 } // namespace
@@ -140,11 +123,11 @@ try_begin_exchange(ConnectorWorker *worker, const state::SyncedTable *shadow)
 bool
 exchange_one_table(Copier *copier)
 {
-	MemoryContext old = CurrentMemoryContext;
-
-	base::begin_transaction();
-	MemoryContextSwitchTo(copier->turn);
-	int64 id = pick_shadow(copier);
+	MemoryContext before = begin_piece(copier);
+	int64 id = base::find_id("SELECT id FROM livesync.synced_table WHERE connector_id = $1 "
+							 "AND shadow_of IS NOT NULL AND phase = 'exchange' LIMIT 1 "
+							 "FOR NO KEY UPDATE SKIP LOCKED",
+							 {base::int_value(copier->config->id)});
 	state::SyncedTable *shadow =
 		id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
 	state::SyncedTable *table =
@@ -156,15 +139,8 @@ exchange_one_table(Copier *copier)
 		base::failpoint("exchange", state::source_table_name(table));
 		keep = exchange_locked(copier, table, shadow);
 	}
-	if (keep)
-	{
-		base::commit_transaction();
-		wake_connector();
-	}
-	else
-		AbortCurrentTransaction();
+	(void) end_piece(before, keep);
 	set_copy_activity(0, 0, nullptr);
-	MemoryContextSwitchTo(old);
 	return keep;
 }
 

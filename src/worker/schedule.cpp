@@ -81,10 +81,8 @@ start_table(ConnectorWorker *worker, Route *route)
 
 	if (step.table != nullptr && step.table->state == state::TableState::queued)
 	{
-		int limit = base::begin_lock_limit(kFlipLockMs);
-		ErrorData *error = base::run_in_subtransaction(begin_copy_step, &step);
+		ErrorData *error = base::run_limited(begin_copy_step, &step, kFlipLockMs);
 
-		base::end_lock_limit(limit);
 		if (error != nullptr && base::is_lock_timeout(error))
 		{
 			set_table_wait(step.table->id,
@@ -131,12 +129,10 @@ flip_locked(ConnectorWorker *worker, state::SyncedTable *table, bool *is_blocked
 	step.drain.table = table;
 	step.drain.connector = worker->config->name;
 	step.drain.control = worker->control;
-	int limit = base::begin_lock_limit(kFlipLockMs);
 	bool blamed = base::blame_tables(true);
-	ErrorData *error = base::run_in_subtransaction(flip_step, &step);
+	ErrorData *error = base::run_limited(flip_step, &step, kFlipLockMs);
 
 	(void) base::blame_tables(blamed);
-	base::end_lock_limit(limit);
 	if (error == nullptr && step.result == DrainResult::failed)
 		error = step.drain.failure.error;
 	if (error != nullptr && base::is_lock_timeout(error))

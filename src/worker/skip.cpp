@@ -83,10 +83,8 @@ skip_locked(const Copier *copier, const state::SyncedTable *table)
 	job.drain.connector = copier->config->name;
 	job.drain.control = copier->connection;
 	job.drain.finds_failing = true;
-	int limit = base::begin_lock_limit(kFindLockMs);
-	ErrorData *error = base::run_in_subtransaction(find_step, &job);
+	ErrorData *error = base::run_limited(find_step, &job, kFindLockMs);
 
-	base::end_lock_limit(limit);
 	if (job.is_over)
 		error = job.result == DrainResult::failed || job.result == DrainResult::stopped
 					? job.drain.failure.error
@@ -124,16 +122,11 @@ skip_locked(const Copier *copier, const state::SyncedTable *table)
 state::SyncedTable *
 take_table(const Copier *copier)
 {
-	base::begin_sql();
-	int64 id = base::run_sql("SELECT t.id FROM livesync.synced_table t JOIN livesync.wish w "
+	int64 id = base::find_id("SELECT t.id FROM livesync.synced_table t JOIN livesync.wish w "
 							 "ON w.table_id = t.id WHERE t.connector_id = $1 "
 							 "AND w.wanted = 'skip' AND t.state IN ('failed', 'catching_up') "
 							 "LIMIT 1 FOR NO KEY UPDATE OF t SKIP LOCKED",
-							 {base::int_value(copier->config->id)}) > 0
-				   ? base::get_bigint(0, 1)
-				   : 0;
-
-	base::end_sql();
+							 {base::int_value(copier->config->id)});
 	state::SyncedTable *table =
 		id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
 
@@ -149,22 +142,11 @@ take_table(const Copier *copier)
 bool
 skip_one_change(Copier *copier)
 {
-	MemoryContext old = MemoryContextSwitchTo(copier->turn);
-
-	base::begin_transaction();
-	MemoryContextSwitchTo(copier->turn);
+	MemoryContext before = begin_piece(copier);
 	state::SyncedTable *table = take_table(copier);
 	bool keep = table != nullptr && skip_locked(copier, table);
 
-	if (keep)
-	{
-		base::commit_transaction();
-		wake_connector();
-	}
-	else
-		AbortCurrentTransaction();
-	MemoryContextSwitchTo(old);
-	return keep;
+	return end_piece(before, keep);
 }
 
 } // namespace worker
