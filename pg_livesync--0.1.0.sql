@@ -38,6 +38,7 @@ CREATE TABLE livesync.connector (
 	text_reason		text,						-- why a change has to come as text, one that commits at text_lsn or before
 	text_lsn		pg_lsn,
 	text_table		bigint,						-- a synced table; 0: not known
+	unreadable_types oid[] NOT NULL DEFAULT '{}',	-- the source's binary form of these could not be read: always text
 	last_error		text,
 	hint			text,
 	ssh_tunnel		text,						-- user@host:port [host key]

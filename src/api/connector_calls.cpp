@@ -193,7 +193,7 @@ void
 change_source(const state::Connector *connector)
 {
 	run_alone("UPDATE livesync.connector SET source = $2, owner = $3, ssh_tunnel = $4, "
-			  "ssh_known_hosts = $5 WHERE id = $1",
+			  "ssh_known_hosts = $5, unreadable_types = '{}' WHERE id = $1",
 			  {int_value(connector->id), text_value(connector->source), oid_value(connector->owner),
 			   text_value(connector->ssh_tunnel), text_value(connector->ssh_known_hosts)});
 	/* who has it sees its history */

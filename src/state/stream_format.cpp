@@ -36,6 +36,40 @@ load_column_types(int connector_id)
 	return list;
 }
 
+TypeList
+load_unreadable_types(int connector_id)
+{
+	SqlScope scope = begin_sql();
+	TypeList list{};
+
+	list.count =
+		(int) run_sql("SELECT type FROM livesync.connector c, unnest(c.unreadable_types) type "
+					  "WHERE c.id = $1",
+					  {int_value(connector_id)});
+	list.types = (Oid *) MemoryContextAlloc(scope.caller, sizeof(Oid) * (list.count + 1));
+	for (int i = 0; i < list.count; i++)
+		list.types[i] = get_oid((uint64) i, 1);
+	end_sql();
+	return list;
+}
+
+void
+note_unreadable_type(int connector_id, Oid type)
+{
+	run_alone("UPDATE livesync.connector SET unreadable_types = unreadable_types || $2 "
+			  "WHERE id = $1 AND $2 <> ALL (unreadable_types)",
+			  {int_value(connector_id), oid_value(type)});
+}
+
+bool
+contains_type(const TypeList &list, Oid type)
+{
+	for (int i = 0; i < list.count; i++)
+		if (list.types[i] == type)
+			return true;
+	return false;
+}
+
 void
 record_text_reason(int connector_id, int64 table_id, XLogRecPtr lsn, const char *reason)
 {

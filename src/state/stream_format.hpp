@@ -32,6 +32,20 @@ struct ColumnTypesList
 /* Of all tables whose columns are known, each pair of types once. */
 ColumnTypesList load_column_types(int connector_id);
 
+/*
+ * Types that this source sends in a binary form that could not be read here: no value of them is asked for in that form again,
+ * until the connector is given another source.
+ */
+struct TypeList
+{
+	int count;
+	Oid *types;
+};
+
+TypeList load_unreadable_types(int connector_id);
+void note_unreadable_type(int connector_id, Oid type);
+bool contains_type(const TypeList &list, Oid type);
+
 /* Text is needed for a change that commits at `lsn` or earlier.  table_id 0: not known for which table. */
 void record_text_reason(int connector_id, int64 table_id, XLogRecPtr lsn, const char *reason);
 

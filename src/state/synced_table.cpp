@@ -416,6 +416,15 @@ record_plan(const SyncedTable *table, int chunks, const Oid *binary_types, const
 			   text_value(exported), text_value(snapshot)});
 }
 
+bool
+copy_as_text(int64 id)
+{
+	return run_alone("UPDATE livesync.synced_table SET binary_types = '{}', "
+					 "updated_at = pg_catalog.clock_timestamp() "
+					 "WHERE id = $1 AND binary_types <> '{}'",
+					 {bigint_value(id)}) > 0;
+}
+
 void
 finish_load(int64 id, XLogRecPtr end_lsn)
 {

@@ -155,6 +155,8 @@ void record_publication(int64 id, const Publication &publication, bool restart);
 void start_copying(int64 id, bool target_is_empty);
 void set_phase(int64 id, Phase phase);
 void record_admit_lsn(int64 id, XLogRecPtr lsn);
+/* No chunk in binary form any more.  False: none was wanted. */
+bool copy_as_text(int64 id);
 void record_plan(const SyncedTable *table, int chunks, const Oid *binary_types,
 				 const char *exported, const char *snapshot);
 void finish_load(int64 id, XLogRecPtr end_lsn);

@@ -345,11 +345,13 @@ apply_changes(TargetRelation *relation, const PendingChange *first, ApplyCounts 
 	ErrorData *error = nullptr;
 
 	counts->batches++;
+	forget_unreadable(relation);
 	if (!relation->fires_triggers)
 		error = base::run_in_subtransaction(apply_as_sets, &run);
 	if (relation->fires_triggers || (error != nullptr && !base::is_lock_timeout(error)))
 	{
 		run.counts = {};
+		forget_unreadable(relation);
 		if (error != nullptr)
 			counts->replayed_batches++;
 		error = base::run_in_subtransaction(apply_one_by_one, &run);
@@ -357,11 +359,28 @@ apply_changes(TargetRelation *relation, const PendingChange *first, ApplyCounts 
 	MemoryContextSwitchTo(caller);
 	failure->error = error ? base::copy_error(error) : nullptr;
 	failure->lsn = run.current ? run.current->lsn : wire::kInvalidLsn;
+	note_unreadable(relation, failure);
 	MemoryContextDelete(context);
 	if (failure->error != nullptr)
 		return false;
 	add_counts(counts, run.counts);
 	return true;
+}
+
+void
+forget_unreadable(TargetRelation *relation)
+{
+	relation->unreadable = -1;
+}
+
+void
+note_unreadable(const TargetRelation *relation, ApplyFailure *failure)
+{
+	bool is_it = failure->error != nullptr && relation->unreadable >= 0;
+
+	failure->unreadable_type = is_it ? relation->columns[relation->unreadable].type : InvalidOid;
+	failure->unreadable_column =
+		is_it ? pstrdup(relation->columns[relation->unreadable].name) : nullptr;
 }
 
 wire::Value *

@@ -49,6 +49,9 @@ struct ApplyFailure
 {
 	ErrorData *error; /* nullptr: none */
 	wire::Lsn lsn;
+	/* a value of this type in binary form could not be read; InvalidOid: it is something else */
+	Oid unreadable_type;
+	char *unreadable_column;
 };
 
 /* False: nothing of it was applied, and *failure says why.  Needs a transaction. */
@@ -93,6 +96,10 @@ void write_over(TargetRelation *relation, const WriteRow *rows, size_t count,
 
 /* TRUNCATE of several tables at once; DELETE where a foreign key from elsewhere forbids it. */
 void truncate_tables(TargetRelation *const *relations, int count, bool restart_identity);
+
+/* Whether the error of an attempt is about a value in binary form; begin the attempt with none. */
+void forget_unreadable(TargetRelation *relation);
+void note_unreadable(const TargetRelation *relation, ApplyFailure *failure);
 
 /* An allocator for the pure fold, over a memory context. */
 FoldAllocator allocator_of(MemoryContext context);

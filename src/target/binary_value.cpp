@@ -85,7 +85,28 @@ check_end(const StringInfoData &bytes)
 						errmsg("the source sent a binary value that is longer than its type's")));
 }
 
+/* Reads all of the bytes. */
+Datum
+receive_all(FmgrInfo *receive, StringInfoData *bytes, Oid io_parameter, int32 modifier)
+{
+	ErrorContextCallback callback{error_context_stack, blame_value, nullptr};
+
+	error_context_stack = &callback;
+	Datum datum = ReceiveFunctionCall(receive, bytes, io_parameter, modifier);
+
+	check_end(*bytes);
+	error_context_stack = callback.previous;
+	return datum;
+}
+
 } // namespace
+
+void
+blame_value(void *)
+{
+	if (geterrcode() == ERRCODE_PROTOCOL_VIOLATION)
+		(void) errcode(ERRCODE_INVALID_BINARY_REPRESENTATION);
+}
 
 /* Only oids that were given by hand are the same in every major version; others are counted by initdb. */
 bool
@@ -115,11 +136,8 @@ receive_value(TargetColumn *column, std::string_view bytes)
 							   format_type_be(column->type))));
 
 	StringInfoData value = column->is_fixed ? view_bytes(bytes) : copy_bytes(bytes);
-	Datum datum =
-		ReceiveFunctionCall(&column->receive, &value, column->io_parameter, column->modifier);
 
-	check_end(value);
-	return datum;
+	return receive_all(&column->receive, &value, column->io_parameter, column->modifier);
 }
 
 char *
@@ -139,14 +157,13 @@ text_of(const TargetColumn &column, const wire::Value &value)
 	Oid type = OidIsValid(column.sent_type) ? column.sent_type : column.type;
 	StringInfoData bytes = copy_bytes(value.bytes);
 	Oid receive, output, parameter;
+	FmgrInfo function;
 	bool is_varlena;
 
 	getTypeBinaryInputInfo(type, &receive, &parameter);
 	getTypeOutputInfo(type, &output, &is_varlena);
-	Datum datum = OidReceiveFunctionCall(receive, &bytes, parameter, -1);
-
-	check_end(bytes);
-	return OidOutputFunctionCall(output, datum);
+	fmgr_info(receive, &function);
+	return OidOutputFunctionCall(output, receive_all(&function, &bytes, parameter, -1));
 }
 
 } // namespace target

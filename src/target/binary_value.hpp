@@ -22,6 +22,12 @@ namespace target
 /* Do the bytes of a value of this type mean the same at that source and here? */
 bool is_binary_type(Oid type, int source_version);
 
+/*
+ * An error context for what reads such values.  A value that is too short raises the error of a broken connection, which
+ * would be tried again for ever: it is the value that is broken, and here it gets the code that says so.
+ */
+void blame_value(void *);
+
 /* The datum of a value in binary form, in the current memory context. */
 Datum receive_value(TargetColumn *column, std::string_view bytes);
 

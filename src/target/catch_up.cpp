@@ -297,11 +297,13 @@ replay_changes(TargetRelation *relation, const PendingChange *first, const Catch
 
 	collect_xids(&replay);
 	counts->batches++;
+	forget_unreadable(relation);
 	ErrorData *error = base::run_in_subtransaction(replay_in_subtransaction, &replay);
 
 	MemoryContextSwitchTo(caller);
 	failure->error = error && !replay.again_later ? base::copy_error(error) : nullptr;
-	failure->lsn = replay.current ? replay.current->lsn : wire::kInvalidLsn;
+	failure->lsn = replay.current ? replay.current->lsn : first->lsn;
+	note_unreadable(relation, failure);
 	MemoryContextDelete(context);
 	if (replay.again_later)
 		return ReplayResult::again_later;

@@ -9,6 +9,7 @@
  */
 #include "target/copy_in.hpp"
 
+#include "target/binary_value.hpp"
 #include "target/relation.hpp"
 #include "target/utility.hpp"
 
@@ -173,13 +174,16 @@ copy_in(const char *sql_table, Oid owner, int ncolumns, const char *const *colum
 	PG_TRY();
 	{
 		Role role = become_owner(owner);
+		ErrorContextCallback callback{error_context_stack, blame_value, nullptr};
 
+		error_context_stack = &callback;
 		stdin = stream;
 		do
 		{
 			clearerr(stream);
 			rows = rows + run_utility(copy_text(sql_table, ncolumns, columns, binary));
 		} while (continue_feed(&feed));
+		error_context_stack = callback.previous;
 		restore_role(role);
 	}
 	PG_FINALLY();

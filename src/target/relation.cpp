@@ -452,6 +452,8 @@ open_target(const RelationSpec &spec, MemoryContext parent)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	TargetRelation *it = (TargetRelation *) palloc0(sizeof(TargetRelation));
 
+	it->unreadable = -1;
+
 	it->context = context;
 	it->schema = pstrdup(spec.schema);
 	it->name = pstrdup(spec.name);

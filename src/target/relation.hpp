@@ -85,6 +85,7 @@ struct TargetRelation
 	int time_find; /* place of that column among the values that find a row; -1: not among them */
 	TupleDesc row_shape; /* c0 … cn, then k0 … km (or o0 … on): what the writer's statements read */
 	SavedStatement *statements;
+	int unreadable; /* index into columns: a value in binary form was being read when an error came; -1: none */
 };
 
 /* What is known of the source's side. */

@@ -27,19 +27,33 @@ enum StatementKind
 /* Says which column a value did not fit, without the value. */
 struct ConversionContext
 {
-	const TargetRelation *relation;
+	TargetRelation *relation;
 	int column;
+	wire::ValueKind kind;
 };
+
+/* A value of another type than the column's has been read as its own before it does not fit. */
+bool
+is_read_as_it_is(const TargetColumn &column, wire::ValueKind kind)
+{
+	return kind == wire::ValueKind::binary &&
+		   (!OidIsValid(column.sent_type) || column.sent_type == column.type);
+}
 
 void
 describe_conversion(void *argument)
 {
-	ConversionContext *at = (ConversionContext *) argument;
+	const ConversionContext *at = (const ConversionContext *) argument;
 
-	if (at->column >= 0)
-		errcontext("value of column \"%s\" of target table \"%s.%s\"",
-				   at->relation->columns[at->column].name, at->relation->schema,
-				   at->relation->name);
+	if (at->column < 0)
+		return;
+
+	const TargetColumn &column = at->relation->columns[at->column];
+
+	if (is_read_as_it_is(column, at->kind))
+		at->relation->unreadable = at->column;
+	errcontext("value of column \"%s\" of target table \"%s.%s\"", column.name,
+			   at->relation->schema, at->relation->name);
 }
 
 /* In the current (per-row) context. */
@@ -81,6 +95,7 @@ fill_row(TargetRelation *relation, const WriteRow &row, Datum *datums, bool *nul
 			if (kind == wire::ValueKind::null || kind == wire::ValueKind::unchanged)
 				continue;
 			at->column = i;
+			at->kind = kind;
 			datums[i] = to_datum(&relation->columns[i], row.values[i]);
 			nulls[i] = false;
 		}
@@ -93,6 +108,7 @@ fill_row(TargetRelation *relation, const WriteRow &row, Datum *datums, bool *nul
 			if (kind == wire::ValueKind::null || kind == wire::ValueKind::unchanged)
 				continue;
 			at->column = index;
+			at->kind = kind;
 			datums[relation->ncolumns + k] = to_datum(&relation->columns[index], row.find[k]);
 			nulls[relation->ncolumns + k] = false;
 		}
@@ -109,12 +125,9 @@ store_rows(TargetRelation *relation, const WriteRow *rows, size_t count)
 	MemoryContext per_row =
 		AllocSetContextCreate(CurrentMemoryContext, "livesync row", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(per_row);
-	ConversionContext at{relation, -1};
-	ErrorContextCallback callback;
+	ConversionContext at{relation, -1, wire::ValueKind::null};
+	ErrorContextCallback callback{error_context_stack, describe_conversion, &at};
 
-	callback.callback = describe_conversion;
-	callback.arg = &at;
-	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 	for (size_t i = 0; i < count; i++)
 	{
@@ -123,6 +136,7 @@ store_rows(TargetRelation *relation, const WriteRow *rows, size_t count)
 		MemoryContextReset(per_row);
 	}
 	error_context_stack = callback.previous;
+	relation->unreadable = -1; /* it was a notice at most */
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(per_row);
 	return store;
@@ -347,7 +361,15 @@ run_statement(const StatementRun &what)
 Datum
 parse_value(TargetRelation *relation, int column, const wire::Value &value)
 {
-	return to_datum(&relation->columns[column], value);
+	ConversionContext at{relation, column, value.kind};
+	ErrorContextCallback callback{error_context_stack, describe_conversion, &at};
+
+	error_context_stack = &callback;
+	Datum datum = to_datum(&relation->columns[column], value);
+
+	error_context_stack = callback.previous;
+	relation->unreadable = -1;
+	return datum;
 }
 
 uint64

@@ -293,8 +293,12 @@ flush_route(ConnectorWorker *worker, Route *route)
 	int limit = base::begin_lock_limit(base::settings::lock_timeout_ms);
 
 	if (!target::apply_changes(target, route->first, &counts, &failure))
+	{
+		if (OidIsValid(failure.unreadable_type))
+			fall_back_from_value(worker, route, failure);
 		set_table_apart(worker, route, failure.error,
 						failure.lsn != wire::kInvalidLsn ? failure.lsn : lsn);
+	}
 	base::end_lock_limit(limit);
 	add_counts(route, counts, lsn);
 	route->first = route->last = nullptr;

@@ -25,6 +25,7 @@
 #include "source/catalog.hpp"
 #include "source/stream.hpp"
 #include "state/connector.hpp"
+#include "state/stream_format.hpp"
 #include "worker/failure.hpp"
 #include "worker/registry.hpp"
 #include "worker/routes.hpp"
@@ -53,6 +54,7 @@ struct ConnectorWorker
 	source::Stream *stream;
 	MemoryContext connection_context;
 	bool is_binary; /* values come in binary form */
+	state::TypeList unreadable_types;
 
 	Routes *routes;
 
@@ -124,6 +126,10 @@ void pass_missed_publication(ConnectorWorker *worker);
 void choose_format(ConnectorWorker *worker);
 void check_format(ConnectorWorker *worker, const Route *route, StreamRelation *relation);
 void check_target_format(ConnectorWorker *worker, const Route *route);
+/* A value could not be read; the source is asked to send it as text. */
+[[noreturn]] void fall_back_from_value(ConnectorWorker *worker, const Route *route,
+									   const target::ApplyFailure &failure);
+bool is_format_outdated(const ConnectorWorker *worker);
 void note_refused_format(const ConnectorWorker *worker, const ErrorData *error);
 
 /* receive.cpp: true when something was received */

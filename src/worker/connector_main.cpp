@@ -188,7 +188,9 @@ do_housekeeping(ConnectorWorker *worker)
 		TimestampDifferenceExceeds(worker->tables_at, now, kTablesEveryMs))
 	{
 		worker->tables_at = now;
-		if (worker->tables_changed || entry->is_tables_changed)
+		bool has_changed = worker->tables_changed || entry->is_tables_changed;
+
+		if (has_changed)
 		{
 			entry->is_tables_changed = false;
 			reload_routes(worker);
@@ -196,9 +198,12 @@ do_housekeeping(ConnectorWorker *worker)
 		pause_tables(worker);
 		bool has_work = schedule_tables(worker);
 
+		has_changed |= worker->tables_changed;
 		/* nothing may be received with the routes of before: the spool of a table that streams is never read */
 		if (worker->tables_changed)
 			reload_routes(worker);
+		if (has_changed && is_format_outdated(worker))
+			worker->needs_reconnect = true;
 		if (has_work || worker->has_index_jobs)
 			schedule_copies(worker);
 	}

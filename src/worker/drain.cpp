@@ -489,6 +489,26 @@ take_segments(DrainRun *run, int64 *done)
 	return result == DrainResult::empty && is_bounded ? DrainResult::more : result;
 }
 
+/*
+ * In the caller's context.  What waits in a spool cannot be asked for in another form: when a value of it cannot be read, the
+ * table needs another copy.
+ */
+void
+keep_failure(target::ApplyFailure *failure)
+{
+	ErrorData *error = base::copy_error(failure->error);
+
+	if (failure->unreadable_column != nullptr)
+	{
+		error->message = psprintf("a value of column \"%s\" could not be read in binary form: %s",
+								  failure->unreadable_column, error->message);
+		error->hint = pstrdup("Call livesync.resync_table(): the table is copied again, and its "
+							  "values come as text.");
+		failure->unreadable_column = nullptr;
+	}
+	failure->error = error;
+}
+
 /* What was fetched must be safe at the source before it is committed here, and the stream must pass it. */
 void
 settle_refetches(Drain *drain)
@@ -537,7 +557,7 @@ drain_spool(Drain *drain)
 
 	MemoryContextSwitchTo(old);
 	if (drain->failure.error != nullptr)
-		drain->failure.error = base::copy_error(drain->failure.error);
+		keep_failure(&drain->failure);
 	close_route_target(&run.route);
 	MemoryContextDelete(context);
 	if (result == DrainResult::empty || result == DrainResult::more)

@@ -13,6 +13,7 @@
 #include "base/subtransaction.hpp"
 #include "base/transaction.hpp"
 #include "state/event.hpp"
+#include "state/stream_format.hpp"
 #include "target/origin.hpp"
 #include "worker/follow.hpp"
 #include "worker/registry.hpp"
@@ -62,6 +63,15 @@ mark_table_failed(const char *connector, int64 table_id, const char *table, cons
 	state::record_event(connector, table, "table_failed", description);
 	ereport(LOG,
 			(errmsg("connector \"%s\": table \"%s\" failed: %s", connector, table, description)));
+}
+
+void
+mark_drain_failed(int connector_id, const char *connector, const state::SyncedTable *table,
+				  const ErrorData *error, const target::ApplyFailure &failure)
+{
+	if (OidIsValid(failure.unreadable_type))
+		state::note_unreadable_type(connector_id, failure.unreadable_type);
+	mark_table_failed(connector, table->id, state::source_table_name(table), error, failure.lsn);
 }
 
 void

@@ -7,6 +7,7 @@
 
 #include "base/pg.hpp"
 #include "state/synced_table.hpp"
+#include "target/apply.hpp"
 #include "wire/lsn.hpp"
 
 namespace worker
@@ -22,6 +23,10 @@ const char *describe_lock_wait(const ErrorData *error, const state::SyncedTable 
 /* Needs a transaction. `table` is "schema.table" at the source; lsn 0: none. */
 void mark_table_failed(const char *connector, int64 table_id, const char *table,
 					   const ErrorData *error, wire::Lsn lsn);
+
+/* The same, of a drain that failed. */
+void mark_drain_failed(int connector_id, const char *connector, const state::SyncedTable *table,
+					   const ErrorData *error, const target::ApplyFailure &failure);
 
 /* The connector's failure, and the end of this process. */
 [[noreturn]] void record_failure_and_exit(int connector_id, const ErrorData *error);

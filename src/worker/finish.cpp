@@ -125,8 +125,8 @@ drain_locked(const Copier *copier, state::SyncedTable *table, int most_segments)
 	{
 		AbortCurrentTransaction();
 		base::begin_transaction();
-		mark_table_failed(copier->config->name, table->id, state::source_table_name(table), error,
-						  job.drain.failure.lsn);
+		mark_drain_failed(copier->config->id, copier->config->name, table, error,
+						  job.drain.failure);
 		wake_connector();
 		return true;
 	}

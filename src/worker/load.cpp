@@ -273,6 +273,32 @@ why_restart(source::ChunkCheck check)
 	return "";
 }
 
+/* Not what a constraint says, and not what passes. */
+bool
+may_be_the_form(const ErrorData *error)
+{
+	int category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	return category == ERRCODE_DATA_EXCEPTION || category == ERRCODE_INTERNAL_ERROR ||
+		   error->sqlerrcode == ERRCODE_DATATYPE_MISMATCH;
+}
+
+/* The chunk is taken again, and what fails in text form as well fails the table. */
+void
+go_on_as_text(const Copier *copier, const state::Chunk *chunk, const char *name,
+			  const ErrorData *error)
+{
+	AbortCurrentTransaction();
+	base::begin_transaction();
+	state::SyncedTable *table = state::load_table(chunk->table_id, state::RowLock::update);
+
+	/* of several workers the first */
+	if (table != nullptr && table->generation == chunk->generation &&
+		table->state == state::TableState::copying && state::copy_as_text(table->id))
+		state::record_event(copier->config->name, name, "copy_in_text", describe_error(error));
+	base::commit_transaction();
+}
+
 void
 fail_load(const Copier *copier, const state::Chunk *chunk, const char *name, const ErrorData *error)
 {
@@ -350,6 +376,8 @@ load_one_chunk(Copier *copier)
 
 	if (error != nullptr && table->exported != nullptr && base::is_lock_timeout(error))
 		restart_after(copier, chunk, source::ChunkCheck::lock_wanted);
+	else if (error != nullptr && load.as_binary && may_be_the_form(error))
+		go_on_as_text(copier, chunk, name, error);
 	else if (error != nullptr)
 		fail_load(copier, chunk, name, error);
 	else if (load.check != source::ChunkCheck::ready)

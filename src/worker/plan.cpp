@@ -13,6 +13,7 @@
 #include "base/transaction.hpp"
 #include "source/chunk_plan.hpp"
 #include "state/event.hpp"
+#include "state/stream_format.hpp"
 #include "target/binary_value.hpp"
 #include "worker/partitions.hpp"
 #include "worker/registry.hpp"
@@ -155,6 +156,7 @@ binary_types(const Copier *copier, const state::SyncedTable *table)
 {
 	source::SourceColumns from = source::read_columns(copier->connection, table->source_oid);
 	Oid *types = (Oid *) palloc0(sizeof(Oid) * (table->ncolumns + 1));
+	state::TypeList unreadable = state::load_unreadable_types(copier->config->id);
 
 	for (int i = 0; i < table->ncolumns; i++)
 		for (int k = 0; k < from.count; k++)
@@ -162,7 +164,8 @@ binary_types(const Copier *copier, const state::SyncedTable *table)
 			const source::SourceColumn &column = from.columns[k];
 
 			if (strcmp(table->columns[i], column.name) == 0 &&
-				target::is_binary_type(column.type_oid, copier->connection->server_version))
+				target::is_binary_type(column.type_oid, copier->connection->server_version) &&
+				!state::contains_type(unreadable, column.type_oid))
 				types[i] = column.type_oid;
 		}
 	return types;

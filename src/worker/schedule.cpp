@@ -149,7 +149,9 @@ flip_locked(ConnectorWorker *worker, state::SyncedTable *table, bool *is_blocked
 			AbortCurrentTransaction();
 			base::begin_transaction();
 		}
-		mark_failed(worker, table, error, step.drain.failure.lsn);
+		mark_drain_failed(worker->config->id, worker->config->name, table, error,
+						  step.drain.failure);
+		worker->tables_changed = true;
 		return true;
 	}
 	if (step.result == DrainResult::stopped)

@@ -52,23 +52,51 @@ describe_difference(const char *table, const char *column, Oid target_type)
 					format_type_be(target_type));
 }
 
+char *
+describe_unreadable_type(const char *table, const char *column)
+{
+	return psprintf("Column \"%s\" of table \"%s\" has a type whose binary form, as the source "
+					"writes it, could not be read here.",
+					column, table);
+}
+
+/* nullptr: values of this type may come in binary form. */
+char *
+why_text(const ConnectorWorker *worker, Oid type, const char *table, const char *column)
+{
+	if (!target::is_binary_type(type, worker->stream_connection->server_version))
+		return describe_type(table, column);
+	if (state::contains_type(worker->unreadable_types, type))
+		return describe_unreadable_type(table, column);
+	return nullptr;
+}
+
 /* nullptr: all tables fit as far as their columns are known. */
 const char *
 find_misfit(const ConnectorWorker *worker)
 {
-	int version = worker->stream_connection->server_version;
 	state::ColumnTypesList list = state::load_column_types(worker->config->id);
 
 	for (int i = 0; i < list.count; i++)
 	{
 		const state::ColumnTypes &it = list.types[i];
+		const char *reason = why_text(worker, it.source_type, it.table, it.column);
 
-		if (!target::is_binary_type(it.source_type, version))
-			return describe_type(it.table, it.column);
+		if (reason != nullptr)
+			return reason;
 		if (OidIsValid(it.target_type) && it.target_type != it.source_type)
 			return describe_difference(it.table, it.column, it.target_type);
 	}
 	return nullptr;
+}
+
+void
+load_unreadable_types(ConnectorWorker *worker)
+{
+	MemoryContext old = MemoryContextSwitchTo(worker->connection_context);
+
+	worker->unreadable_types = state::load_unreadable_types(worker->config->id);
+	MemoryContextSwitchTo(old);
 }
 
 const char *
@@ -113,6 +141,7 @@ choose_format(ConnectorWorker *worker)
 		return;
 
 	base::begin_transaction();
+	load_unreadable_types(worker);
 	const char *reason = find_reason_for_text(worker);
 
 	worker->is_binary = reason == nullptr;
@@ -129,8 +158,13 @@ check_format(ConnectorWorker *worker, const Route *route, StreamRelation *relati
 		return;
 	begin_local(worker);
 	for (int i = 0; i < relation->ncolumns; i++)
-		if (!target::is_binary_type(relation->types[i], worker->stream_connection->server_version))
-			fall_back_to_text(worker, route, describe_type(route->name, relation->columns[i]));
+	{
+		const char *reason =
+			why_text(worker, relation->types[i], route->name, relation->columns[i]);
+
+		if (reason != nullptr)
+			fall_back_to_text(worker, route, reason);
+	}
 	relation->is_binary = true;
 }
 
@@ -144,6 +178,42 @@ check_target_format(ConnectorWorker *worker, const Route *route)
 			fall_back_to_text(
 				worker, route,
 				describe_difference(route->name, target->columns[i].name, target->columns[i].type));
+}
+
+void
+fall_back_from_value(ConnectorWorker *worker, const Route *route,
+					 const target::ApplyFailure &failure)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	char *connector = pstrdup(worker->config->name);
+	char *table = pstrdup(route->name);
+	char *reason = psprintf("A value of column \"%s\" could not be read in binary form: %s.",
+							failure.unreadable_column, failure.error->message);
+	int connector_id = worker->config->id;
+
+	MemoryContextSwitchTo(old);
+	AbortCurrentTransaction();
+	target::forget_commit_position();
+	base::begin_transaction();
+	state::note_unreadable_type(connector_id, failure.unreadable_type);
+	state::record_event(connector, table, "value_unreadable", reason);
+	base::commit_transaction();
+	set_ending(Ending::again);
+	proc_exit(0);
+}
+
+/* A drain has met such a value. */
+bool
+is_format_outdated(const ConnectorWorker *worker)
+{
+	if (!worker->is_binary)
+		return false;
+	base::begin_transaction();
+	bool is_outdated =
+		state::load_unreadable_types(worker->config->id).count > worker->unreadable_types.count;
+
+	base::commit_transaction();
+	return is_outdated;
 }
 
 void

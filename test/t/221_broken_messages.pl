@@ -78,9 +78,9 @@ my %damage = (
 # The first value is a number of four bytes in binary form.  The message is whole, but no row can be made of it.
 sub number_of { my ($size) = @_; return sub { substr($_[0], 0, FIRST_LENGTH) . pack('N', $size) . "\0" x $size . substr($_[0], FIRST_LENGTH + 8) } }
 my %broken_value = (
-	'a number that is too short' => [ 'I', number_of(3), qr/insufficient data left in message/ ],
+	'a number that is too short' => [ 'I', number_of(3), qr/(?:insufficient|no) data left in message/ ],
 	'a number that is too long'  => [ 'I', number_of(5), qr/binary value that is longer than its type's/ ],
-	'a number of no bytes'       => [ 'I', number_of(0), qr/insufficient data left in message/ ],
+	'a number of no bytes'       => [ 'I', number_of(0), qr/(?:insufficient|no) data left in message/ ],
 	'a text that is none'        => [ 'U', sub { $_[0] =~ s/changed\z/\xffhanged/r }, qr/invalid byte sequence/ ],
 	'a text with an end in it'   => [ 'U', sub { $_[0] =~ s/changed\z/\0hanged/r }, qr/invalid byte sequence/ ]);
 %damage = (%damage, %broken_value);
@@ -218,22 +218,24 @@ for my $name (sort grep { !$broken_value{$_} } keys %damage)
 	same_tables($source, 'postgres', $target, 'postgres', ['public.t'], "$name: undamaged, all comes again");
 }
 
-is($target->safe_psql('postgres', "SELECT string_agg(detail, '; ') FROM livesync.events WHERE event = 'table_failed'"), '', 'no table failed');
-
+# The value is to blame, not the connection: what is asked for again as text is undamaged.
 for my $name (sort keys %broken_value)
 {
 	my ($kind, undef, $says) = @{ $broken_value{$name} };
-	$target->safe_psql('postgres', "DELETE FROM livesync.event WHERE event IN ('connector_failed', 'table_failed')");
+	$target->safe_psql('postgres', "DELETE FROM livesync.event WHERE event = 'value_unreadable'; UPDATE livesync.connector SET unreadable_types = '{}'");
+	$target->safe_psql('postgres', "SELECT livesync.pause_connector('c')");
+	$target->safe_psql('postgres', "SELECT livesync.resume_connector('c')");
 	$source->safe_psql('postgres', 'DELETE FROM t WHERE id > 49; INSERT INTO t VALUES (49) ON CONFLICT DO NOTHING');
 	wait_caught_up($source, $target, 'c');
+	is($target->safe_psql('postgres', 'SELECT is_binary FROM livesync.connector'), 't', 'values come in binary form again');
 	order($name);
 	$source->safe_psql('postgres', $cause{$kind});
-	poll($target, 'postgres', "SELECT count(*) > 0 FROM livesync.events WHERE event IN ('connector_failed', 'table_failed')");
-	like($target->safe_psql('postgres', "SELECT detail FROM livesync.events WHERE event IN ('connector_failed', 'table_failed')"), $says, $name);
-	# by itself, also when the table was set apart: what comes for its spool is undamaged
+	poll($target, 'postgres', "SELECT count(*) > 0 FROM livesync.events WHERE event = 'value_unreadable'");
+	like($target->safe_psql('postgres', "SELECT detail FROM livesync.events WHERE event = 'value_unreadable'"), $says, $name);
 	wait_sync($source, $target, 'c');
 	same_tables($source, 'postgres', $target, 'postgres', ['public.t'], "$name: undamaged, all comes again");
 }
+is($target->safe_psql('postgres', "SELECT string_agg(detail, '; ') FROM livesync.events WHERE event = 'table_failed'"), '', 'no table failed');
 
 is($target->safe_psql('postgres', 'SELECT pg_postmaster_start_time()'), $postmaster, 'the server stayed up');
 unlike(slurp_file($target->logfile), qr/terminated by signal/, 'and no process of it crashed');
