@@ -40,6 +40,8 @@ commit_transaction()
 {
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	/* once a second at most; autovacuum knows of what we write by nothing else */
+	(void) pgstat_report_stat(false);
 }
 
 } // namespace base

@@ -3,8 +3,8 @@
 #
 # Somebody else made these tables: with columns of their own, in another order, with constraints that are checked late,
 # cut into partitions by a column that is no key at the source.  Servers that replicate from the target must be able to
-# tell what came from elsewhere (or two that replicate to each other pass rows on for ever).  And statements are planned
-# once, not for each batch.
+# tell what came from elsewhere (or two that replicate to each other pass rows on for ever).  Autovacuum must learn of the
+# rows that we leave dead.  And statements are planned once, not for each batch.
 
 use strict;
 use warnings;
@@ -89,6 +89,20 @@ is( at_target(q{SELECT count(*) FROM pg_logical_slot_peek_changes('passed_on', N
 cmp_ok(at_target(q{SELECT count(*) FROM pg_logical_slot_peek_changes('passed_on', NULL, NULL) WHERE data ~ '^table public.(columns|identity|checked|late|parts)'}),
 	'>', 200, 'though all of it is there');
 at_target("SELECT pg_drop_replication_slot('passed_on')");
+
+# --- what autovacuum goes by -------------------------------------------------------------------
+
+# It knows of dead rows only what the worker tells, which never ends.
+at_source('CREATE TABLE counted (id int PRIMARY KEY, n int); INSERT INTO counted SELECT generate_series(1, 100)');
+create_connector($target, 'postgres', 'counted', conninfo($source), tables => ['public.counted']);
+wait_sync($source, $target, 'counted');
+for ('UPDATE counted SET n = 1', 'DELETE FROM counted WHERE id > 90')
+{
+	at_source($_);
+	wait_caught_up($source, $target, 'counted');
+}
+poll($target, 'postgres', q{SELECT n_tup_upd || ' ' || n_tup_del FROM pg_stat_user_tables WHERE relname = 'counted'}, '100 10');
+pass('rows that were changed are counted in the server\'s statistics');
 
 # --- plans -------------------------------------------------------------------------------------
 
