@@ -49,6 +49,14 @@ has_failed(const state::SyncedTable *table)
 		   (table->state == state::TableState::catching_up && table->last_error != nullptr);
 }
 
+[[noreturn]] void
+raise_not_failed(const TableCall &call, const state::SyncedTable *table)
+{
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					errmsg("table \"%s\" has not failed", call.name),
+					errdetail("Its state is %s.", state::state_name(table->state))));
+}
+
 bool
 may_pause(state::TableState state)
 {
@@ -84,9 +92,7 @@ livesync_retry_table(PG_FUNCTION_ARGS)
 	state::SyncedTable *table = api::find_table(call.connector, call.name, state::RowLock::update);
 
 	if (!state::leave_failed(table->id))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("table \"%s\" has not failed", call.name),
-						errdetail("Its state is %s.", state::state_name(table->state))));
+		api::raise_not_failed(call, table);
 	api::end_call(call, "table_retried");
 	PG_RETURN_VOID();
 }
@@ -99,9 +105,7 @@ livesync_skip_change(PG_FUNCTION_ARGS)
 	state::SyncedTable *table = api::find_table(call.connector, call.name, state::RowLock::update);
 
 	if (!api::has_failed(table))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("table \"%s\" has not failed", call.name),
-						errdetail("Its state is %s.", state::state_name(table->state))));
+		api::raise_not_failed(call, table);
 	if (table->came_from != state::TableState::streaming &&
 		table->came_from != state::TableState::catching_up)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

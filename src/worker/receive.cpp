@@ -201,7 +201,8 @@ take_plain_message(ConnectorWorker *worker, const wire::Message &message, std::s
 			break;
 		case wire::MessageKind::commit:
 			check_place(message.kind, worker->in_source_transaction, true);
-			check_commit(worker->commit_lsn, message.commit.commit_lsn, message.commit.end_lsn);
+			check_commit(worker->commit_lsn, message.commit.commit_lsn, message.commit.end_lsn,
+						 worker->received);
 			end_source_transaction(worker, message.commit.end_lsn, message.commit.commit_time);
 			break;
 		case wire::MessageKind::relation:
@@ -237,8 +238,8 @@ take_plain_message(ConnectorWorker *worker, const wire::Message &message, std::s
 			break;
 		case wire::MessageKind::stream_commit:
 			check_place(message.kind, worker->in_source_transaction, false);
-			check_commit(message.stream_commit.commit_lsn, message.stream_commit.commit_lsn,
-						 message.stream_commit.end_lsn);
+			check_streamed_commit(message.stream_commit.commit_lsn, message.stream_commit.end_lsn,
+								  worker->received);
 			take_streamed_commit(worker, message.stream_commit);
 			break;
 		case wire::MessageKind::stream_stop:

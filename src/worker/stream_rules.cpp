@@ -7,6 +7,26 @@
 
 namespace worker
 {
+namespace
+{
+
+bool
+is_possible_commit(wire::Lsn commit_lsn, wire::Lsn end_lsn, wire::Lsn sent)
+{
+	return commit_lsn != wire::kInvalidLsn && end_lsn > commit_lsn && end_lsn <= sent;
+}
+
+[[noreturn]] void
+raise_wrong_commit(wire::Lsn commit_lsn, wire::Lsn end_lsn, const char *expected)
+{
+	ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
+					errmsg("the source sent a commit position that cannot be right"),
+					errdetail("The commit is said to be at %X/%X and to end at %X/%X%s.",
+							  (uint32) (commit_lsn >> 32), (uint32) commit_lsn,
+							  (uint32) (end_lsn >> 32), (uint32) end_lsn, expected)));
+}
+
+} // namespace
 
 void
 check_place(wire::MessageKind kind, bool in_transaction, bool belongs_in_transaction)
@@ -20,19 +40,19 @@ check_place(wire::MessageKind kind, bool in_transaction, bool belongs_in_transac
 }
 
 void
-check_commit(wire::Lsn expected, wire::Lsn commit_lsn, wire::Lsn end_lsn)
+check_commit(wire::Lsn expected, wire::Lsn commit_lsn, wire::Lsn end_lsn, wire::Lsn sent)
 {
-	char texts[3][wire::kLsnTextSize];
+	if (commit_lsn != expected || !is_possible_commit(commit_lsn, end_lsn, sent))
+		raise_wrong_commit(
+			commit_lsn, end_lsn,
+			psprintf("; expected was %X/%X", (uint32) (expected >> 32), (uint32) expected));
+}
 
-	if (commit_lsn == expected && commit_lsn != wire::kInvalidLsn && end_lsn > commit_lsn)
-		return;
-	(void) wire::format_lsn(commit_lsn, texts[0]);
-	(void) wire::format_lsn(end_lsn, texts[1]);
-	(void) wire::format_lsn(expected, texts[2]);
-	ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
-					errmsg("the source sent a commit position that cannot be right"),
-					errdetail("The commit is said to be at %s and to end at %s; expected was %s.",
-							  texts[0], texts[1], texts[2])));
+void
+check_streamed_commit(wire::Lsn commit_lsn, wire::Lsn end_lsn, wire::Lsn sent)
+{
+	if (!is_possible_commit(commit_lsn, end_lsn, sent))
+		raise_wrong_commit(commit_lsn, end_lsn, "");
 }
 
 void

@@ -40,6 +40,8 @@ INSERT INTO $name SELECT i, 'row ' || i FROM generate_series(1, 100 * $rows) i;
 SQL
 	}
 }
+# Another database with tables of the same oids, where nobody needs to be waited for.
+$source->safe_psql('template1', 'CREATE DATABASE twin TEMPLATE postgres');
 $source->safe_psql('postgres', 'CREATE PUBLICATION p FOR TABLE first');
 create_connector($target, 'postgres', 'c', conninfo($source), publications => ['p'], copy_workers => 2);
 wait_sync($source, $target, 'c');
@@ -54,10 +56,19 @@ for my $table (@keyed, @keyless)
 }
 $writer{prepared}->query_safe("PREPARE TRANSACTION 'p1'");
 
+# ... who has written to the same oids elsewhere ...
+my $elsewhere = session($source, 'twin', 'elsewhere');
+$elsewhere->query_safe("BEGIN; INSERT INTO free VALUES (1001, 'elsewhere')");
+is($source->safe_psql('twin', "SELECT 'free'::regclass::oid"), $source->safe_psql('postgres', "SELECT 'free'::regclass::oid"), 'two databases with the same oids');
+
 # ... and who is open, but has not.
 my $long = session($source, 'postgres', 'bystander');
 $long->query_safe("BEGIN; INSERT INTO other VALUES (1001, 'unrelated')");
 $long->query_safe('SELECT count(*) FROM ' . join(', ', map { "(SELECT count(*) FROM $_) x$_" } @keyed));
+
+# A walsender may hold on to what it knew of the publication when it began, older releases do.
+sub walsender { return $source->safe_psql('postgres', q{SELECT pid, substring(query FROM 'LOGICAL (\S+)') FROM pg_stat_activity WHERE backend_type = 'walsender' AND query ~ '^START_REPLICATION'}) }
+my ($first_walsender) = walsender();
 
 $source->safe_psql('postgres', "ALTER PUBLICATION p ADD TABLE $tables");
 
@@ -70,6 +81,10 @@ pass('the view names the writers that a table waits for');
 wait_state($target, 'postgres', 'c', 'public.free', 'streaming');
 is($target->safe_psql('postgres', 'SELECT count(*) FROM free'), 100,
 	'a table without writers is copied while others wait, and while an unrelated transaction is open');
+my ($pid, $from) = split /\|/, walsender();
+isnt("$pid|$from", $first_walsender, 'its changes come from a new walsender');
+is($target->safe_psql('postgres', "SELECT '$from' >= admit_lsn FROM livesync.synced_table WHERE source_name = 'free'"), 't',
+	'which began when the table was published already');
 is($target->safe_psql('postgres', "SELECT string_agg(DISTINCT state, ',') FROM livesync.tables WHERE source_table NOT IN ('public.first', 'public.free')"),
 	'queued', 'the others have not begun');
 
@@ -125,6 +140,6 @@ $source->safe_psql('postgres', join '; ', map { "UPDATE $_ SET v = v || '!' WHER
 wait_caught_up($source, $target, 'c');
 same_tables($source, 'postgres', $target, 'postgres', [ map { "public.$_" } @keyed, @keyless ]);
 
-$_->quit for $long, values %writer, values %acked;
+$_->quit for $long, $elsewhere, values %writer, values %acked;
 check_logs($source, $target);
 done_testing();

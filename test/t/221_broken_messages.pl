@@ -45,6 +45,7 @@ my %damage = (
 	'a COMMIT after the end'              => [ 'C', twice(), qr/COMMIT message that does not belong there/ ],
 	'a COMMIT of another position'        => [ 'C', put(2, "\x7f"), qr/commit position/ ],
 	'a COMMIT that ends before it begins' => [ 'C', put(10, "\0" x 8), qr/commit position/ ],
+	'a COMMIT that ends where nobody is'  => [ 'C', put(10, "\x7f"), qr/commit position/ ],
 	'a relation with too many columns'    => [ 'R', put(-1, "\xff\xff"), qr/unexpected bytes|ends too early/ ],
 	'a relation without an end of names'  => [ 'R', sub { $_[0] =~ s/\0/x/gr }, qr/message ends too early/ ],
 	'a relation of an unknown identity'   => [ 'R', sub { $_[0] =~ s/\0d\0/\0?\0/r }, qr/invalid value/ ],
@@ -72,6 +73,7 @@ my %damage = (
 	'a streamed COMMIT without its end'   => [ 'c', cut(-8), qr/message ends too early/ ],
 	'a streamed COMMIT of nobody'         => [ 'c', put(1, "\x12\x34\x56\x78"), qr/transaction 305419896/ ],
 	'a streamed COMMIT of no position'    => [ 'c', put(6, "\0" x 16), qr/commit position/ ],
+	'a streamed COMMIT of the future'     => [ 'c', put(14, "\x7f"), qr/commit position/ ],
 	'an abort without a transaction'      => [ 'A', cut(5), qr/message ends too early/ ],
 	'a message of another protocol'       => [ 'C', sub { ('P' . "\0" x 29 . "x\0", $_[0]) }, qr/PREPARE message/ ]);
 

@@ -68,6 +68,32 @@ SQL
 	return;
 }
 
+# A transaction that has written to a table before it was published, and goes on, makes older minor releases (before
+# 13.21, 14.18, 15.13, 16.9 and 17.5) take the table for unpublished from then on, until the connection ends.
+sub check_published_late
+{
+	my ($source, $db) = @_;
+	$source->safe_psql('postgres', <<'SQL');
+CREATE TABLE published (id int PRIMARY KEY);
+CREATE TABLE late (id int PRIMARY KEY, v text);
+INSERT INTO late SELECT i, 'first' FROM generate_series(1, 10) i;
+CREATE PUBLICATION late FOR TABLE published;
+SQL
+	create_connector($target, $db, 'l', conninfo($source), publications => ['late'], target_schema => 'l');
+	wait_sync($source, $target, 'l', target_db => $db);
+	my $writer = session($source, 'postgres', 'writer');
+	$writer->query_safe("BEGIN; UPDATE late SET v = 'before' WHERE id = 1");
+	$source->safe_psql('postgres', 'ALTER PUBLICATION late ADD TABLE late');
+	$writer->query_safe("UPDATE late SET v = 'after' WHERE id = 2; COMMIT");
+	$writer->quit;
+	wait_sync($source, $target, 'l', target_db => $db);
+	wait_state($target, $db, 'l', 'public.late', 'streaming');
+	$source->safe_psql('postgres', "UPDATE late SET v = 'streamed' WHERE id > 5");
+	wait_caught_up($source, $target, 'l', target_db => $db);
+	same_tables($source, 'postgres', $target, $db, [ { source => 'public.late', target => 'l.late' } ], 'a table that was written to while it was published streams');
+	return;
+}
+
 sub check_source_of
 {
 	my ($version) = @_;
@@ -139,6 +165,7 @@ SQL
 	is($target->safe_psql($db, 'SELECT coalesce(is_binary, false) FROM livesync.connector'), $version >= 14 ? 't' : 'f', 'values come in binary form from 14 on');
 	$_->quit for @sessions;
 	check_generated($source, $db) if $version >= 18;
+	check_published_late($source, $db);
 	$target->safe_psql($db, 'SELECT livesync.pause_connector(name) FROM livesync.connectors');
 	check_logs($source);
 	$source->stop;

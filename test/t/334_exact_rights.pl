@@ -43,6 +43,8 @@ RESET ROLE;
 SET ROLE maker_app;
 CREATE TABLE made.notes (id int PRIMARY KEY, v text);
 CREATE TABLE made.more (id int PRIMARY KEY, v text);
+CREATE TABLE made.split (id int PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE made.split1 PARTITION OF made.split FOR VALUES FROM (1) TO (100);
 INSERT INTO made.notes SELECT i, 'v' FROM generate_series(1, 100) i;
 INSERT INTO made.more SELECT * FROM made.notes;
 RESET ROLE;
@@ -104,7 +106,7 @@ sub works
 sub check
 {
 	my ($name) = @_;
-	my $what = $name eq 'own' ? q{tables => '{made.notes}'} : q{publications => '{theirs}'};
+	my $what = $name eq 'own' ? q{tables => '{made.notes,made.split}'} : q{publications => '{theirs}'};
 	return as_admin('SELECT concat_ws(\'|\', "check", object, hint) FROM livesync.check_source(' . quote_literal($conninfo{$name}) . ", $what) WHERE status = 'error' ORDER BY 1");
 }
 
@@ -118,6 +120,7 @@ for my $case (
 	[ 'theirs', $source, 'REVOKE USAGE ON SCHEMA shop FROM reader', $at_source[4][1], qr/^select\|shop\.orders\|.*GRANT USAGE ON SCHEMA shop TO reader/m ],
 	[ 'theirs', $source, 'REVOKE SELECT ON shop.parts1 FROM reader', $at_source[5][1], qr/\Aselect\|shop\.parts\|.*for its partitions too/ ],
 	[ 'own', $source, 'REVOKE CREATE ON DATABASE shop FROM maker', $at_source[7][1], qr/^create publication\|shop\|.*GRANT CREATE ON DATABASE shop TO maker/ ],
+	[ 'own', $source, 'ALTER TABLE made.split1 OWNER TO app', 'ALTER TABLE made.split1 OWNER TO maker_app', qr/\Aselect\|made\.split\|.*for its partitions too/ ],
 	[ 'own', $source, 'REVOKE maker_app FROM maker', $at_source[8][1], qr/^owner\|made\.notes\|.*GRANT the owner's role TO maker/m ],
 	[ 'theirs', $target, 'REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA livesync FROM sync_admin', $at_target[2], qr/permission denied for function/ ],
 	[ 'theirs', $target, 'REVOKE CREATE ON SCHEMA shop FROM sync_admin', $at_target[3], qr/^target rights\|shop\.orders\|.*GRANT CREATE, USAGE ON SCHEMA shop TO sync_admin/m ],
