@@ -89,4 +89,18 @@ count_open_chunks(int64 table_id, int generation)
 	return count;
 }
 
+LoadSummary
+summarize_load(int64 table_id, int generation)
+{
+	begin_sql();
+	run_sql("SELECT coalesce(sum(rows), 0)::bigint, max(read_lsn), coalesce(1000 * extract(epoch "
+			"FROM pg_catalog.clock_timestamp() - max(done_at)), 0)::bigint FROM livesync.chunk "
+			"WHERE table_id = $1 AND generation = $2",
+			{bigint_value(table_id), int_value(generation)});
+	LoadSummary summary{get_bigint(0, 1), get_lsn(0, 2), get_bigint(0, 3)};
+
+	end_sql();
+	return summary;
+}
+
 } // namespace state

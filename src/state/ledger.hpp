@@ -39,4 +39,14 @@ void finish_chunk(const Chunk &chunk, int64 rows, int64 bytes, XLogRecPtr read_l
 bool was_read_behind(int64 table_id, XLogRecPtr lsn);
 int count_open_chunks(int64 table_id, int generation);
 
+/* Of all chunks of a table, which are done. */
+struct LoadSummary
+{
+	int64 rows;
+	XLogRecPtr read_lsn; /* the last of them */
+	int64 ended_ms;		 /* ago */
+};
+
+LoadSummary summarize_load(int64 table_id, int generation);
+
 } // namespace state

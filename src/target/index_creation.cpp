@@ -5,7 +5,6 @@
  */
 #include "target/index_creation.hpp"
 
-#include "base/sql.hpp"
 #include "target/utility.hpp"
 
 namespace target
@@ -171,33 +170,6 @@ add_constraint(const NewIndex &index)
 
 	(void) run_utility(add_constraint_sql(index));
 	restore_role(role);
-}
-
-uint64
-remove_repeated_keys(const TargetRelation *relation)
-{
-	StringInfoData columns;
-	StringInfoData same;
-
-	initStringInfo(&columns);
-	initStringInfo(&same);
-	for (int k = 0; k < relation->nkeys; k++)
-	{
-		const TargetColumn &column = relation->columns[relation->keys[k]];
-		const char *name = quote_identifier(column.name);
-
-		appendStringInfo(&columns, "%s%s", k > 0 ? ", " : "", name);
-		appendStringInfo(&same, " AND t.%s %s r.%s", name, column.equality, name);
-	}
-
-	Role role = become_owner(relation->owner);
-	uint64 removed = base::run_alone(
-		psprintf("DELETE FROM %s t USING (SELECT %s, pg_catalog.max(ctid) AS kept FROM %s "
-				 "GROUP BY %s HAVING pg_catalog.count(*) > 1) r WHERE t.ctid <> r.kept%s",
-				 relation->sql_name, columns.data, relation->sql_name, columns.data, same.data));
-
-	restore_role(role);
-	return removed;
 }
 
 } // namespace target

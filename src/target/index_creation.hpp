@@ -40,7 +40,4 @@ void add_constraint(const NewIndex &index);
 char *index_sql(const NewIndex &index);
 char *add_constraint_sql(const NewIndex &index);
 
-/* Of rows with the same key all but one go; how many did. */
-uint64 remove_repeated_keys(const TargetRelation *relation);
-
 } // namespace target

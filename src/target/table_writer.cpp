@@ -115,13 +115,14 @@ fill_row(TargetRelation *relation, const WriteRow &row, Datum *datums, bool *nul
 	at->column = -1;
 }
 
-Tuplestorestate *
-store_rows(TargetRelation *relation, const WriteRow *rows, size_t count)
+} // namespace
+
+void
+add_to_store(TargetRelation *relation, Tuplestorestate *store, const WriteRow *rows, size_t count)
 {
 	int width = relation->row_shape->natts;
 	Datum *datums = (Datum *) palloc0(sizeof(Datum) * (width + 1));
 	bool *nulls = (bool *) palloc(sizeof(bool) * (width + 1));
-	Tuplestorestate *store = tuplestore_begin_heap(true, false, work_mem);
 	MemoryContext per_row =
 		AllocSetContextCreate(CurrentMemoryContext, "livesync row", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(per_row);
@@ -139,6 +140,17 @@ store_rows(TargetRelation *relation, const WriteRow *rows, size_t count)
 	relation->unreadable = -1; /* it was a notice at most */
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(per_row);
+}
+
+namespace
+{
+
+Tuplestorestate *
+store_rows(TargetRelation *relation, const WriteRow *rows, size_t count)
+{
+	Tuplestorestate *store = tuplestore_begin_heap(true, false, work_mem);
+
+	add_to_store(relation, store, rows, count);
 	return store;
 }
 
@@ -248,6 +260,8 @@ saved_plan(TargetRelation *relation, int kind, const Bitmapset *unchanged, bool 
 	return plan;
 }
 
+} // namespace
+
 void
 register_store(TargetRelation *relation, Tuplestorestate *store, size_t count)
 {
@@ -263,6 +277,9 @@ register_store(TargetRelation *relation, Tuplestorestate *store, size_t count)
 	if (SPI_register_relation(entry) != SPI_OK_REL_REGISTER)
 		elog(ERROR, "SPI_register_relation failed");
 }
+
+namespace
+{
 
 /*
  * Where an index leads to the rows, nothing else may be planned: the estimates of a batch say little,

@@ -72,6 +72,10 @@ Datum parse_value(TargetRelation *relation, int column, const wire::Value &value
 
 /* For other statements over rows: make them visible as livesync_batch, inside an SPI connection. */
 void register_batch(TargetRelation *relation, const WriteRow *rows, size_t count);
+/* The same in two steps, for sets that grow: rows of the relation's shape in a store of the caller's. */
+void add_to_store(TargetRelation *relation, Tuplestorestate *store, const WriteRow *rows,
+				  size_t count);
+void register_store(TargetRelation *relation, Tuplestorestate *store, size_t count);
 
 /* The columns that are unchanged in a row, or nullptr when there are none. */
 Bitmapset *unchanged_columns(const TargetRelation *relation, const wire::Value *values);

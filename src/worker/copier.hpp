@@ -54,6 +54,7 @@ struct Copier
 	WaitingGate *gates;
 	HeldSnapshot *snapshots;
 	TimestampTz gates_at;
+	bool is_held_up; /* in this turn: a table that it could not finish yet */
 };
 
 /*

@@ -38,12 +38,13 @@ work(Copier *copier)
 {
 	bool is_waiting = poll_gates(copier);
 
+	copier->is_held_up = false;
 	release_finished_snapshots(copier);
 	if (load_one_chunk(copier) || finish_one_table(copier) || skip_one_change(copier) ||
 		drain_one_table(copier) || build_one_index(copier) || exchange_one_table(copier) ||
 		analyze_one_table(copier))
 		return true;
-	if (is_waiting || copier->snapshots != nullptr)
+	if (is_waiting || copier->is_held_up || copier->snapshots != nullptr)
 	{
 		rest(kPauseMs);
 		return true;

@@ -42,6 +42,7 @@ end_load(Copier *copier, const state::SyncedTable *table)
 	switch (ensure_key_index(copier, table))
 	{
 		case KeyIndex::later:
+			copier->is_held_up = true;
 			return false;
 		case KeyIndex::failed:
 			return true;

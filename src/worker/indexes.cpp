@@ -16,9 +16,11 @@
 #include "state/event.hpp"
 #include "state/pending_index.hpp"
 #include "target/index_creation.hpp"
+#include "target/repeated_keys.hpp"
 #include "worker/drain.hpp"
 #include "worker/failure.hpp"
 #include "worker/registry.hpp"
+#include "worker/repeated_rows.hpp"
 #include "worker/routes.hpp"
 
 namespace worker
@@ -78,6 +80,8 @@ void
 remove_repeated_step(void *argument)
 {
 	IndexJob *job = (IndexJob *) argument;
+
+	base::failpoint("key_index_again", state::source_table_name(job->table));
 	target::TargetRelation *target = open_recorded_target(job->table, CurrentMemoryContext);
 
 	(void) target::remove_repeated_keys(target);
@@ -221,8 +225,15 @@ ensure_key_index(const Copier *copier, const state::SyncedTable *table)
 	IndexJob job{copier->config->name, table, index, nullptr, false};
 	const char *name = state::source_table_name(table);
 
+	if (may_have_repeated_rows(table) && !has_spooled_load(table))
+	{
+		set_table_wait(table->id, "the stream to pass the end of the load");
+		return KeyIndex::later;
+	}
 	show_building(table, index);
 	base::failpoint("key_index_wanted", name);
+	if (may_have_repeated_rows(table))
+		remove_repeated_rows(table);
 	ErrorData *error = base::run_limited(build_key_step, &job, kIndexLockMs);
 
 	/* under one snapshot no row comes twice: then it is an error */
