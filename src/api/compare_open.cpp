@@ -74,6 +74,13 @@ converted(const char *column, const char *source_type, const TargetColumn &targe
 							 : psprintf("(%s)", text_form);
 }
 
+/* As text a large bytea would outgrow what a server can hold in one value. */
+char *
+in_digest(const char *expression, const TargetColumn &target)
+{
+	return psprintf(strcmp(target.type, "bytea") == 0 ? "sha256(%s)" : "%s", expression);
+}
+
 bool
 is_key(const state::SyncedTable *table, const char *name, int *place)
 {
@@ -155,8 +162,8 @@ add_columns(Comparison *it, const state::SyncedTable *table, const source::Sourc
 									"publication with livesync.refresh_connector().")));
 		const char *expression = converted(quoted, column->type, target);
 
-		appendStringInfo(&there, "%s%s", i > 0 ? ", " : "", expression);
-		appendStringInfo(&here, "%s%s", i > 0 ? ", " : "", quoted);
+		appendStringInfo(&there, "%s%s", i > 0 ? ", " : "", in_digest(expression, target));
+		appendStringInfo(&here, "%s%s", i > 0 ? ", " : "", in_digest(quoted, target));
 		if (!is_key(table, name, &place))
 			continue;
 		set_key(&it->source, place, quoted, expression, column->type);

@@ -71,6 +71,32 @@ raise_lost(const char *detail, const char *context)
 			 context ? errcontext("statement at the source: %s", context) : 0));
 }
 
+/*
+ * A row that outgrows the memory in which the source makes it a message.  The first of the two is an internal error there,
+ * which no language translates.
+ */
+bool
+is_too_large(const char *state, const char *primary)
+{
+	constexpr char kTooLarge[] = "invalid memory alloc request size";
+
+	return state != nullptr &&
+		   (strcmp(state, "54000") == 0 || strncmp(primary, kTooLarge, sizeof(kTooLarge) - 1) == 0);
+}
+
+[[noreturn]] void
+raise_too_large(const char *doing, const char *primary, const char *context)
+{
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+		 errmsg("could not %s: a row is too large for the source to send it: %s", doing, primary),
+		 errdetail("A server's messages end at 1 GB. As text a bytea takes twice its size."),
+		 errhint("Let the values come in binary form (livesync.binary_values, columns of "
+				 "built-in types), or leave the column or the row out of the publication."),
+		 context ? errcontext("statement at the source: %s", context) : 0));
+}
+
 /* What there is when the source itself gave no message. */
 const char *
 local_message(const Connection *connection, const PGresult *result)
@@ -105,6 +131,8 @@ raise_statement_error(Connection *connection, PGresult *result, const char *doin
 		primary = local_message(connection, result);
 	if (is_lost(connection, severity))
 		raise_lost(primary, context);
+	if (is_too_large(state, primary))
+		raise_too_large(doing ? doing : "read from the source", primary, context);
 	if (primary[0] == '\0')
 		primary = "unexpected answer of the source";
 

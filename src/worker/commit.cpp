@@ -258,6 +258,9 @@ spool_change(ConnectorWorker *worker, Route *route, std::string_view raw, int ch
 	wire::Lsn lsn = worker->commit_lsn;
 
 	begin_local(worker);
+	/* a huge one needs a segment for itself, which must not outgrow a value */
+	if (raw.size() >= kSegmentBytes)
+		write_spool(route);
 	if (route->spool == nullptr)
 	{
 		MemoryContext old = MemoryContextSwitchTo(worker->routes->context);

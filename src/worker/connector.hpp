@@ -109,6 +109,7 @@ struct ConnectorWorker
 	TimestampTz housekept_at;
 	bool has_index_jobs;	/* perhaps for tables that stream already */
 	bool needs_reconnect;	/* the walsender must forget what it knows of publications */
+	size_t largest_message; /* of this connection: libpq keeps room for it */
 	wire::Lsn connected_at; /* position where this walsender began */
 	TimestampTz connected_since;
 };

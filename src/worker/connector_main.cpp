@@ -211,6 +211,16 @@ do_housekeeping(ConnectorWorker *worker)
 		restart(worker);
 }
 
+/* libpq gives the room for a huge row back when the connection ends; but rows of that size may come all the time. */
+bool
+is_swollen(const ConnectorWorker *worker)
+{
+	constexpr size_t kHuge = 64 * 1024 * 1024;
+
+	return worker->largest_message >= kHuge &&
+		   TimestampDifferenceExceeds(worker->connected_since, GetCurrentTimestamp(), kSettledMs);
+}
+
 /* Nothing that fails has come for a while, and nothing at all is left to do. */
 void
 settle(const ConnectorWorker *worker)
@@ -265,6 +275,7 @@ run(ConnectorWorker *worker)
 			{
 				advance_idle(worker, worker->received, false);
 				settle(worker);
+				worker->needs_reconnect |= is_swollen(worker);
 			}
 			do_housekeeping(worker);
 		}

@@ -339,6 +339,7 @@ receive_some(ConnectorWorker *worker)
 			break;
 		any = true;
 		worker->received = Max(worker->received, message.end);
+		worker->largest_message = Max(worker->largest_message, message.payload.size());
 		if (received == source::Received::keepalive)
 			take_keepalive(worker, message);
 		else

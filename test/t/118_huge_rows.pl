@@ -111,5 +111,23 @@ for my $table ('in_binary', 'as_text')
 	is($target->safe_psql('postgres', $sql), $source->safe_psql('postgres', $sql), "$table is the same");
 }
 
+# What a row that is larger than usual took is given back.
+sub connector_mb
+{
+	my $status = eval { PostgreSQL::Test::Utils::slurp_file('/proc/' . worker_pid($target, 'postgres', 'connector') . '/status') } // '';
+	return $status =~ /RssAnon:\s+(\d+)/ ? $1 / 1024 : -1;
+}
+
+$source->safe_psql('postgres', "INSERT INTO in_binary SELECT 1000, 0, repeat('x', 80 * 1024 * 1024)");
+wait_caught_up($source, $target, 'c');
+my $until = time + $PostgreSQL::Test::Utils::timeout_default;
+my $mb    = connector_mb();
+while (($mb < 0 || $mb >= 70) && time < $until)
+{
+	usleep(100_000);
+	$mb = connector_mb();
+}
+ok($mb >= 0 && $mb < 70, "what a huge row took is given back: $mb MB are left");
+
 check_logs($source, $target);
 done_testing();
