@@ -58,9 +58,9 @@ struct PublishedTables
 char *published_tables_sql(Connection *control, int npublications, const char *const *publications);
 PublishedTables read_published_tables(PGresult *result); /* ERROR when the statement failed */
 
-/* One table by oid the same way, or NULL when it is not published any more. */
-PublishedTable *read_published_table(Connection *control, int npublications,
-									 const char *const *publications, Oid oid);
+/* Of one table, by oid: nullptr when it is not published any more.  It is asked for each chunk, so it is prepared. */
+char *read_fingerprint(Connection *connection, int npublications, const char *const *publications,
+					   Oid table);
 
 struct SourceColumn
 {
@@ -82,11 +82,12 @@ struct SourceColumns
 {
 	int count;
 	SourceColumn *columns; /* all live columns in attnum order */
-	int primary_key_count;
-	char **primary_key; /* columns of the primary key, or else of the replica identity index */
 };
 
 SourceColumns read_columns(Connection *control, Oid table);
+
+/* Columns of the primary key, or else of the replica identity index. */
+char **read_key_columns(Connection *control, Oid table, int *count);
 
 /*
  * What ADD COLUMN gave to the rows that were there, as far as the catalogs still know: nothing is there after the rows

@@ -98,9 +98,13 @@ read_columns(Connection *control, Oid table)
 	for (int row = 0; row < columns.count; row++)
 		columns.columns[row] = read_column(result, row);
 
-	result = query(control, psprintf(kKeySql, table, table));
-	columns.primary_key = get_text_array(result, 0, 0, &columns.primary_key_count);
 	return columns;
+}
+
+char **
+read_key_columns(Connection *control, Oid table, int *count)
+{
+	return get_text_array(query(control, psprintf(kKeySql, table, table)), 0, 0, count);
 }
 
 } // namespace source

@@ -63,6 +63,10 @@ constexpr char kEntries[] = R"(
 		 WHERE r.prrelid = g.relid AND r.prpubid = p.oid) AS list
 	FROM pubs p, LATERAL pg_get_publication_tables(p.pubname::text) g)";
 
+/* Where one table is asked for, only it and what it is published through. */
+constexpr char kEntriesOfOne[] = R"(
+	WHERE g.relid = %s OR g.relid IN (SELECT a.relid FROM pg_partition_ancestors(%s) a))";
+
 constexpr char kSchemaMembers[] = R"(
 		UNION ALL
 		SELECT l.relid, 'n', s.oid
@@ -194,6 +198,10 @@ leaves AS (
 	GROUP BY t.root
 ))";
 
+#define FINGERPRINT                                                                                \
+	"md5(concat_ws('|', w.oid, m.description, t.description)) || ':' || "                          \
+	"md5(coalesce(c.description, ''))"
+
 /*
  * The position is read after the sort, and so after all of the rest: it is not before the commit of
  * anything seen here.  There is a row even without tables, to carry it.
@@ -202,8 +210,7 @@ constexpr char kResult[] = R"(
 SELECT pg_current_wal_insert_lsn(), q.*
 FROM (SELECT 1) one LEFT JOIN (
 	SELECT w.oid, w.nspname, w.relname, w.relkind, w.relreplident,
-		md5(concat_ws('|', w.oid, m.description, t.description)) || ':'
-			|| md5(coalesce(c.description, '')) AS fingerprint,
+		)" FINGERPRINT R"( AS fingerprint,
 		CASE WHEN u.uniform THEN t.insert_filter ELSE t.any_filter END AS row_filter,
 		c.names, CASE WHEN k.names <@ c.names THEN k.names ELSE '{}' END AS key,
 		u.uniform, t.truncate, coalesce(v.plain, true) AS plain, coalesce(v.can_select, false),
@@ -220,33 +227,40 @@ FROM (SELECT 1) one LEFT JOIN (
 ) q ON true
 ORDER BY q.nspname, q.relname)";
 
-/* table: InvalidOid for all. */
-char *
-build_sql(Connection *control, int npublications, const char *const *publications, Oid table)
+/* What it does not need of the above the source does not even plan. */
+constexpr char kFingerprintResult[] = R"(
+SELECT )" FINGERPRINT R"(
+FROM wanted w JOIN tables t ON t.relid = w.oid
+LEFT JOIN members m ON m.relid = w.oid LEFT JOIN columns c ON c.relid = w.oid)";
+
+/* All but what is selected from it.  table: an expression for its oid, or nullptr for all. */
+StringInfoData
+begin_sql(Connection *control, int npublications, const char *const *publications,
+		  const char *table)
 {
 	int version = control->server_version;
-	const char *is_wanted = OidIsValid(table) ? psprintf("g.relid = %u", table) : "true";
+	const char *is_wanted = table != nullptr ? psprintf("g.relid = %s", table) : "true";
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql,
 					 "WITH RECURSIVE pubs AS MATERIALIZED (\n"
 					 "\tSELECT p.*, %s AS generated FROM pg_publication p\n"
-					 "\tWHERE p.pubname::text = ANY (%s)\n),\nentries AS MATERIALIZED (%s\n),",
+					 "\tWHERE p.pubname::text = ANY (%s)\n),\nentries AS MATERIALIZED (%s%s\n),",
 					 version >= 180000 ? "p.pubgencols" : "NULL::text",
 					 array_literal(npublications, publications),
-					 version >= 150000 ? psprintf(kEntries, is_wanted) : kEntriesBefore15);
+					 version >= 150000 ? psprintf(kEntries, is_wanted) : kEntriesBefore15,
+					 table != nullptr ? psprintf(kEntriesOfOne, table, table) : "");
 	appendStringInfoString(&sql, kAncestors);
-	if (OidIsValid(table))
-		appendStringInfo(&sql, " AND c.oid = %u", table);
+	if (table != nullptr)
+		appendStringInfo(&sql, " AND c.oid = %s", table);
 	appendStringInfoString(&sql, "\n),");
 	appendStringInfo(&sql, kTables, version >= 150000 ? kSchemaMembers : "");
 	appendStringInfo(&sql, ",%s,", kColumnsAndKeys);
 	appendStringInfo(&sql, kLeaves, version >= 140000 ? " AND NOT i.inhdetachpending" : "",
 					 version >= 140000 ? " has_column_privilege(c.oid, -1::int2, 'SELECT') AND"
 									   : "");
-	appendStringInfoString(&sql, kResult);
-	return sql.data;
+	return sql;
 }
 
 PublishedTable
@@ -288,7 +302,10 @@ read_table(PGresult *result, int row)
 char *
 published_tables_sql(Connection *control, int npublications, const char *const *publications)
 {
-	return build_sql(control, npublications, publications, InvalidOid);
+	StringInfoData sql = begin_sql(control, npublications, publications, nullptr);
+
+	appendStringInfoString(&sql, kResult);
+	return sql.data;
 }
 
 PublishedTables
@@ -312,14 +329,17 @@ read_published_tables(PGresult *result)
 	return tables;
 }
 
-PublishedTable *
-read_published_table(Connection *control, int npublications, const char *const *publications,
-					 Oid oid)
+char *
+read_fingerprint(Connection *connection, int npublications, const char *const *publications,
+				 Oid table)
 {
-	PGresult *result = query(control, build_sql(control, npublications, publications, oid));
-	PublishedTables tables = read_published_tables(result);
+	StringInfoData sql = begin_sql(connection, npublications, publications, "$1");
 
-	return tables.count == 0 ? nullptr : &tables.tables[0];
+	appendStringInfoString(&sql, kFingerprintResult);
+	prepare(connection, "(oid)", sql.data);
+	PGresult *result = query(connection, psprintf("EXECUTE %s (%u)", kPreparedName, table));
+
+	return PQntuples(result) == 0 ? nullptr : get_text(result, 0, 0);
 }
 
 } // namespace source

@@ -105,10 +105,10 @@ lock_and_check(Connection *connection, const ChunkRequest &request)
 	if (request.fingerprint == nullptr)
 		return ChunkCheck::ready;
 
-	PublishedTable *table = read_published_table(connection, request.npublications,
-												 request.publications, request.table);
+	char *fingerprint =
+		read_fingerprint(connection, request.npublications, request.publications, request.table);
 
-	return table != nullptr && strcmp(table->fingerprint, request.fingerprint) == 0
+	return fingerprint != nullptr && strcmp(fingerprint, request.fingerprint) == 0
 			   ? ChunkCheck::ready
 			   : ChunkCheck::republished;
 }

@@ -45,6 +45,7 @@ struct Connection
 	char *copy_data;   /* the last piece of COPY data */
 	PGresult *pending; /* a result not yet returned, or the error that ended a COPY */
 	bool is_started;   /* start_query() was called and poll_query() has not returned its result */
+	char *prepared;	   /* the text of its one prepared statement; nullptr: none yet */
 
 	int connect_timeout_s; /* how long an answer to a new connection may take */
 	TimestampTz heard_at;  /* see liveness.hpp */
@@ -98,6 +99,10 @@ PGresult *query(Connection *connection, const char *sql); /* rows, text format *
 PGresult *query_params(Connection *connection, const char *sql, int count,
 					   const char *const *values);
 void execute(Connection *connection, const char *sql); /* a command */
+
+/* Makes the statement the connection's prepared one, for EXECUTE, if it is not that already. */
+constexpr char kPreparedName[] = "livesync_prepared";
+void prepare(Connection *connection, const char *types, const char *sql);
 
 /*
  * The statement, made to wait no longer for each lock of the source: then it fails with 55P03.  0 is without end; LockTimeout

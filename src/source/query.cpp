@@ -199,6 +199,21 @@ execute(Connection *connection, const char *sql)
 	(void) expect(connection, run(connection, sql, 0, nullptr), PGRES_COMMAND_OK, sql);
 }
 
+void
+prepare(Connection *connection, const char *types, const char *sql)
+{
+	if (connection->prepared != nullptr && strcmp(connection->prepared, sql) == 0)
+		return;
+	if (connection->prepared != nullptr)
+		execute(connection, psprintf("DEALLOCATE %s", kPreparedName));
+	connection->prepared = nullptr;
+
+	char *copy = MemoryContextStrdup(GetMemoryChunkContext(connection), sql);
+
+	execute(connection, psprintf("PREPARE %s %s AS %s", kPreparedName, types, sql));
+	connection->prepared = copy;
+}
+
 char *
 limit_lock_wait(const char *sql, int milliseconds)
 {

@@ -76,6 +76,14 @@ was_read_behind(int64 table_id, XLogRecPtr lsn)
 			   {bigint_value(table_id), lsn_value(lsn)}) == 1;
 }
 
+bool
+has_chunk_of(int64 table_id, int generation, Oid leaf)
+{
+	return run_alone("SELECT FROM livesync.chunk WHERE table_id = $1 AND generation = $2 "
+					 "AND leaf_oid = $3 LIMIT 1",
+					 {bigint_value(table_id), int_value(generation), oid_value(leaf)}) > 0;
+}
+
 int
 count_open_chunks(int64 table_id, int generation)
 {

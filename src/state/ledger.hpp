@@ -37,6 +37,8 @@ Chunk *claim_chunk(int connector_id, int64 table_id);
 void finish_chunk(const Chunk &chunk, int64 rows, int64 bytes, XLogRecPtr read_lsn);
 /* Has the table rows that were read behind that position? */
 bool was_read_behind(int64 table_id, XLogRecPtr lsn);
+/* Is it in the plan, as a leaf? */
+bool has_chunk_of(int64 table_id, int generation, Oid leaf);
 int count_open_chunks(int64 table_id, int generation);
 
 /* Of all chunks of a table, which are done. */

@@ -330,7 +330,7 @@ follow_stream(const FollowContext &context, const StreamRelation *relation, uint
 }
 
 void
-follow_catalog(const FollowContext &context)
+follow_catalog(const FollowContext &context, const source::SourceColumns &columns)
 {
 	Follow it{};
 	const state::SyncedTable *table = context.table;
@@ -338,7 +338,7 @@ follow_catalog(const FollowContext &context)
 	it.context = &context;
 	it.table = table;
 	it.before = state::load_shape(table->id);
-	it.source = source::read_columns(context.control, table->source_oid);
+	it.source = columns;
 	it.is_read = true;
 	it.now.columns =
 		(state::ShapeColumn *) palloc(sizeof(state::ShapeColumn) * (table->ncolumns + 1));

@@ -42,7 +42,7 @@ FollowResult follow_stream(const FollowContext &context, const StreamRelation *r
 						   wire::Lsn lsn);
 
 /* Before a copy: what the stream tells later is compared with the columns as they are now. */
-void follow_catalog(const FollowContext &context);
+void follow_catalog(const FollowContext &context, const source::SourceColumns &columns);
 
 /* Needs a transaction: the table begins anew. */
 void copy_again(const char *connector, int64 table_id);

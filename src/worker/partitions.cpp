@@ -130,6 +130,9 @@ note_partitions(const Copier *copier, const state::SyncedTable *table)
 char *
 find_missed_partitions(const Copier *copier, const state::SyncedTable *table)
 {
+	if (state::has_chunk_of(table->id, table->generation, table->source_oid))
+		return nullptr; /* it is not partitioned */
+
 	char *links = state::load_partitions(table->id);
 	source::PartitionLook look;
 

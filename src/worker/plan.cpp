@@ -13,6 +13,7 @@
 #include "base/transaction.hpp"
 #include "source/chunk_plan.hpp"
 #include "state/event.hpp"
+#include "state/shape.hpp"
 #include "state/stream_format.hpp"
 #include "target/binary_value.hpp"
 #include "worker/partitions.hpp"
@@ -154,21 +155,27 @@ wants_whole_leaves(const Copier *copier, const state::SyncedTable *table)
 Oid *
 binary_types(const Copier *copier, const state::SyncedTable *table)
 {
-	source::SourceColumns from = source::read_columns(copier->connection, table->source_oid);
+	state::Shape shape = state::load_shape(table->id);
 	Oid *types = (Oid *) palloc0(sizeof(Oid) * (table->ncolumns + 1));
 	state::TypeList unreadable = state::load_unreadable_types(copier->config->id);
 
 	for (int i = 0; i < table->ncolumns; i++)
-		for (int k = 0; k < from.count; k++)
-		{
-			const source::SourceColumn &column = from.columns[k];
+	{
+		const state::ShapeColumn *column = state::find_column(shape, table->columns[i]);
 
-			if (strcmp(table->columns[i], column.name) == 0 &&
-				target::is_binary_type(column.type_oid, copier->connection->server_version) &&
-				!state::contains_type(unreadable, column.type_oid))
-				types[i] = column.type_oid;
-		}
+		if (column != nullptr &&
+			target::is_binary_type(column->type, copier->connection->server_version) &&
+			!state::contains_type(unreadable, column->type))
+			types[i] = column->type;
+	}
 	return types;
+}
+
+/* A table that is not partitioned, and so will never have partitions. */
+bool
+is_own_leaf(const state::SyncedTable *table, const source::Leaves &leaves)
+{
+	return leaves.count == 1 && leaves.leaves[0].oid == table->source_oid;
 }
 
 /* False: the table is locked at the source. */
@@ -179,7 +186,12 @@ plan_table(Copier *copier, const state::SyncedTable *table)
 	const char *snapshot = nullptr;
 	int chunks = 0;
 
-	note_partitions(copier, table);
+	/* the size of now: rows in pages that are added later all have changes in the spool */
+	source::Leaves leaves = source::read_leaves(copier->connection, table->source_oid);
+	bool is_plain = is_own_leaf(table, leaves);
+
+	if (!is_plain)
+		note_partitions(copier, table);
 	if (table->mode == state::CopyMode::snapshot)
 	{
 		HeldSnapshot *held = copier->snapshots;
@@ -194,8 +206,9 @@ plan_table(Copier *copier, const state::SyncedTable *table)
 		snapshot = it.snapshot;
 	}
 
-	/* the size of now: rows in pages that are added later all have changes in the spool */
-	source::Leaves leaves = source::read_leaves(copier->connection, table->source_oid);
+	/* of the snapshot, and after the partitions were noted */
+	if (!is_plain || table->mode == state::CopyMode::snapshot)
+		leaves = source::read_leaves(copier->connection, table->source_oid);
 
 	uint64 blocks = 0;
 

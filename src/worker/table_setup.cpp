@@ -44,6 +44,18 @@ are_all_published(const state::SyncedTable *table, int count, char **names)
 	return true;
 }
 
+void
+add_keys(const state::SyncedTable *table, source::Connection *control, target::NewTable *it)
+{
+	int count;
+	char **keys = source::read_key_columns(control, table->source_oid, &count);
+
+	if (!are_all_published(table, count, keys))
+		return;
+	it->nkeys = count;
+	it->keys = keys;
+}
+
 /* A unique index of a hypertable must contain the time column. */
 void
 add_time_to_key(const state::SyncedTable *table, target::NewTable *it)
@@ -90,9 +102,8 @@ create_hypertable(const state::Connector *config, const state::SyncedTable *tabl
 
 void
 create_target(const state::Connector *config, const state::SyncedTable *table,
-			  source::Connection *control)
+			  source::Connection *control, const source::SourceColumns &from)
 {
-	source::SourceColumns from = source::read_columns(control, table->source_oid);
 	target::NewColumn *columns =
 		(target::NewColumn *) palloc0(sizeof(target::NewColumn) * (from.count + 1));
 	target::NewTable it{table->target_schema, table->target_name, 0, columns, 0, nullptr};
@@ -108,12 +119,8 @@ create_target(const state::Connector *config, const state::SyncedTable *table,
 							  column.not_null, column.identity, column.constant_default};
 	}
 	/* the other tables get their keys after the load */
-	if (table->hypertable_column != nullptr &&
-		are_all_published(table, from.primary_key_count, from.primary_key))
-	{
-		it.nkeys = from.primary_key_count;
-		it.keys = from.primary_key;
-	}
+	if (table->hypertable_column != nullptr)
+		add_keys(table, control, &it);
 	add_time_to_key(table, &it);
 
 	target::Role role = target::become_creator(table->target_schema);
@@ -226,15 +233,18 @@ begin_copy(const state::Connector *config, const state::SyncedTable *table,
 	source::refuse_hypertable(control, table->source_oid, table->source_schema, table->source_name);
 	check_target_is_free(table);
 	check_is_hypertable(table);
+
+	source::SourceColumns columns = source::read_columns(control, table->source_oid);
+
 	if (table->shadow_of != 0)
 		prepare_shadow(table);
 	else if (config->create_tables &&
 			 !target::table_exists(table->target_schema, table->target_name))
-		create_target(config, table, control);
+		create_target(config, table, control, columns);
 	/* columns are changed more easily without rows, and these have to go anyway */
 	if (table->copy_data && table->generation > 0 && table->empty_at_start)
 		target::empty_table(table->target_schema, table->target_name);
-	follow_catalog(FollowContext{config->name, control, table});
+	follow_catalog(FollowContext{config->name, control, table}, columns);
 
 	target::TargetRelation *target = open_recorded_target(table, CurrentMemoryContext);
 
