@@ -161,6 +161,15 @@ open_target_of(void *argument)
 	(void) open_route_target(it->route, it->relation, TopMemoryContext);
 }
 
+void
+empty_batch(ConnectorWorker *worker)
+{
+	MemoryContextReset(worker->arena);
+	worker->batch_changes = 0;
+	worker->batch_tables = 0;
+	worker->batch_bytes = 0;
+}
+
 } // namespace
 
 target::TargetRelation *
@@ -314,12 +323,19 @@ flush_batch(ConnectorWorker *worker)
 		return;
 	for (Route *route = worker->routes->busy; route != nullptr; route = route->next_busy)
 		flush_route(worker, route);
-	MemoryContextReset(worker->arena);
-	worker->batch_changes = 0;
-	worker->batch_tables = 0;
-	worker->batch_bytes = 0;
+	empty_batch(worker);
 	if (worker->open_targets > kMostTables)
 		worker->open_targets = close_idle_targets(worker->routes);
+}
+
+void
+roll_back_local(ConnectorWorker *worker)
+{
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(worker->turn);
+	forget_changes(worker->routes);
+	empty_batch(worker);
+	worker->in_local_transaction = false;
 }
 
 namespace

@@ -7,7 +7,8 @@
  *   source_setup      slot, publication, origin, identity of the source
  *   stream_format     text or binary values in the stream
  *   receive           stream → decoder → routes, or temporary files
- *   streamed_commit   temporary files → routes
+ *   ahead             temporary files → routes, before the commit
+ *   streamed_commit   temporary files → routes, at the commit
  *   logical_message   what pg_logical_emit_message() wrote at the source → events
  *   conflict_log      tells conflicts in the server log
  *   commit            batches, spools, the local transaction and the position it proves
@@ -42,6 +43,7 @@ struct FlushMark
 
 constexpr int kFlushMarks = 1024;
 
+struct StreamedTransaction;
 struct StreamedTransactions;
 
 struct ConnectorWorker
@@ -64,6 +66,11 @@ struct ConnectorWorker
 	wire::Lsn commit_lsn; /* of it, from its Begin */
 
 	StreamedTransactions *streamed; /* those that are sent in pieces while they run */
+
+	StreamedTransaction *ahead; /* the one that is applied before its commit; nullptr: none */
+	TimestampTz heard_ahead_at; /* of it */
+	TimestampTz ahead_after;	/* no other before */
+	int64 ahead_pause_ms;		/* 0: the last one was of use */
 
 	MemoryContext turn; /* of one turn of the loop, outside of transactions */
 
@@ -136,9 +143,27 @@ void note_refused_format(const ConnectorWorker *worker, const ErrorData *error);
 /* receive.cpp: true when something was received */
 bool receive_some(ConnectorWorker *worker);
 void send_position(ConnectorWorker *worker, bool now);
+/* As they come. */
 void take_message(ConnectorWorker *worker, std::string_view raw);
+/* From a temporary file.  False: this one cannot be applied ahead, and nothing was done. */
+bool take_kept_message(ConnectorWorker *worker, std::string_view raw);
 void begin_source_transaction(ConnectorWorker *worker, uint32 xid, wire::Lsn commit_lsn);
 void end_source_transaction(ConnectorWorker *worker, wire::Lsn end_lsn, TimestampTz commit_time);
+
+/* ahead.cpp */
+/* Nothing is there to be received: apply some of a transaction in pieces.  False: there is nothing to do. */
+bool apply_ahead(ConnectorWorker *worker);
+bool fits_ahead(const ConnectorWorker *worker, const wire::Message &message, std::string_view raw);
+/* Outside of a piece something has come: does it belong to the transaction? Else it falls behind. */
+void go_on_ahead(ConnectorWorker *worker, const wire::Message &message);
+/* Its commit has come, the rest is applied as usual. */
+void end_ahead(ConnectorWorker *worker, wire::Lsn commit_lsn);
+/* It is rolled back here, and applied at its commit. */
+void fall_behind(ConnectorWorker *worker);
+/* This process ends with an error: the next one does not try that again. */
+void keep_behind(const ConnectorWorker *worker);
+/* Before something is recorded with the position of the commit: if it is not known, begin again. Else nothing. */
+void start_again_behind(ConnectorWorker *worker);
 
 /* streamed_commit.cpp */
 void take_streamed_commit(ConnectorWorker *worker, const wire::StreamCommit &commit);
@@ -158,6 +183,8 @@ void flush_route(ConnectorWorker *worker, Route *route);
 void flush_batch(ConnectorWorker *worker);
 void truncate_routes(ConnectorWorker *worker, Route **routes, int count, bool restart_identity);
 void commit_local(ConnectorWorker *worker);
+/* Nothing of it remains here either; there must be no spool entries in it. */
+void roll_back_local(ConnectorWorker *worker);
 bool is_batch_full(const ConnectorWorker *worker);
 bool is_batch_due(const ConnectorWorker *worker);
 bool is_at_boundary(const ConnectorWorker *worker);

@@ -281,7 +281,7 @@ run(ConnectorWorker *worker)
 		}
 		else if (worker->has_uncommitted && !worker->in_source_transaction && is_batch_due(worker))
 			commit_local(worker);
-		if (!any)
+		if (!any && !apply_ahead(worker))
 			wait_for_something(worker);
 	}
 }
@@ -343,6 +343,7 @@ livesync_connector_main(Datum argument)
 		FlushErrorState();
 		/* it may come from within a subtransaction */
 		AbortOutOfAnyTransaction();
+		keep_behind(worker);
 		note_missed_publication(worker, error);
 		note_refused_format(worker, error);
 		record_failure_and_exit(connector_id, error);

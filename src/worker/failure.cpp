@@ -77,6 +77,8 @@ mark_drain_failed(int connector_id, const char *connector, const state::SyncedTa
 void
 set_table_apart(ConnectorWorker *worker, Route *route, const ErrorData *error, wire::Lsn lsn)
 {
+	start_again_behind(worker);
+
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 	ErrorData *copy = (ErrorData *) palloc0(sizeof(ErrorData));
 	char *table = pstrdup(route->name);
@@ -102,8 +104,10 @@ set_table_apart(ConnectorWorker *worker, Route *route, const ErrorData *error, w
 }
 
 void
-begin_table_catch_up(ConnectorWorker *, const Route *route, wire::Lsn lsn)
+begin_table_catch_up(ConnectorWorker *worker, const Route *route, wire::Lsn lsn)
 {
+	start_again_behind(worker);
+
 	int64 table_id = route->table->id;
 
 	AbortCurrentTransaction();
@@ -119,6 +123,8 @@ begin_table_catch_up(ConnectorWorker *, const Route *route, wire::Lsn lsn)
 void
 begin_table_anew(ConnectorWorker *worker, const Route *route)
 {
+	start_again_behind(worker);
+
 	char *connector = MemoryContextStrdup(TopMemoryContext, worker->config->name);
 	int64 table_id = route->table->id;
 

@@ -52,6 +52,7 @@ may_be_filtered(const state::SyncedTable *table)
 void
 divert_to_spool(ConnectorWorker *worker, Route *route)
 {
+	start_again_behind(worker);
 	flush_route(worker, route);
 	begin_local(worker);
 	state::finish_load(route->table->id, worker->commit_lsn);
@@ -190,6 +191,13 @@ take_piece_message(ConnectorWorker *worker, const wire::Message &message, std::s
 	}
 }
 
+/* Between a Begin and its Commit. */
+bool
+is_receiving_whole(const ConnectorWorker *worker)
+{
+	return worker->in_source_transaction && worker->ahead == nullptr;
+}
+
 void
 take_plain_message(ConnectorWorker *worker, const wire::Message &message, std::string_view raw)
 {
@@ -229,7 +237,7 @@ take_plain_message(ConnectorWorker *worker, const wire::Message &message, std::s
 		case wire::MessageKind::origin:
 			break;
 		case wire::MessageKind::stream_start:
-			check_place(message.kind, worker->in_source_transaction, false);
+			check_place(message.kind, is_receiving_whole(worker), false);
 			begin_piece(worker->streamed, message.stream_start);
 			break;
 		case wire::MessageKind::stream_abort:
@@ -237,7 +245,7 @@ take_plain_message(ConnectorWorker *worker, const wire::Message &message, std::s
 			abort_streamed(worker->streamed, message.stream_abort);
 			break;
 		case wire::MessageKind::stream_commit:
-			check_place(message.kind, worker->in_source_transaction, false);
+			check_place(message.kind, is_receiving_whole(worker), false);
 			check_streamed_commit(message.stream_commit.commit_lsn, message.stream_commit.end_lsn,
 								  worker->received);
 			take_streamed_commit(worker, message.stream_commit);
@@ -250,6 +258,28 @@ take_plain_message(ConnectorWorker *worker, const wire::Message &message, std::s
 		case wire::MessageKind::stream_prepare:
 			raise_unexpected(message.kind);
 	}
+}
+
+wire::Message
+decode(std::string_view raw, bool in_piece)
+{
+	wire::Message message;
+	wire::DecodeStatus status = wire::decode(raw, in_piece, &message);
+
+	if (status != wire::DecodeStatus::ok)
+		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
+						errmsg("the source sent a message that cannot be read: %s",
+							   wire::describe(status))));
+	return message;
+}
+
+void
+push_context(ErrorContextCallback *callback, ReceiveContext *at)
+{
+	callback->callback = describe_message;
+	callback->arg = at;
+	callback->previous = error_context_stack;
+	error_context_stack = callback;
 }
 
 void
@@ -288,24 +318,35 @@ void
 take_message(ConnectorWorker *worker, std::string_view raw)
 {
 	bool in_piece = is_in_piece(worker->streamed);
-	wire::Message message;
-	wire::DecodeStatus status = wire::decode(raw, in_piece, &message);
+	wire::Message message = decode(raw, in_piece);
 	ReceiveContext at{worker, message.kind};
 	ErrorContextCallback callback;
 
-	if (status != wire::DecodeStatus::ok)
-		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
-						errmsg("the source sent a message that cannot be read: %s",
-							   wire::describe(status))));
-	callback.callback = describe_message;
-	callback.arg = &at;
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
+	push_context(&callback, &at);
 	if (in_piece)
 		take_piece_message(worker, message, raw);
 	else
+	{
+		if (worker->ahead != nullptr)
+			go_on_ahead(worker, message);
 		take_plain_message(worker, message, raw);
+	}
 	error_context_stack = callback.previous;
+}
+
+bool
+take_kept_message(ConnectorWorker *worker, std::string_view raw)
+{
+	wire::Message message = decode(raw, false);
+	ReceiveContext at{worker, message.kind};
+	ErrorContextCallback callback;
+
+	if (worker->ahead != nullptr && !fits_ahead(worker, message, raw))
+		return false;
+	push_context(&callback, &at);
+	take_plain_message(worker, message, raw);
+	error_context_stack = callback.previous;
+	return true;
 }
 
 void

@@ -52,6 +52,7 @@ struct ConnectorEntry
 	uint32 refresh_done;
 	bool is_changed;		/* its row was changed: read it again */
 	bool is_tables_changed; /* a copy worker changed the state of a table */
+	bool keeps_behind;		/* a transaction in pieces is not applied before its commit */
 	XLogRecPtr received;
 	XLogRecPtr applied;
 	XLogRecPtr flushed;

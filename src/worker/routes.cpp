@@ -186,6 +186,39 @@ drop_idle(Routes *routes)
 	}
 }
 
+void
+forget_changes(Routes *routes)
+{
+	HASH_SEQ_STATUS scan;
+	Route *route;
+
+	hash_seq_init(&scan, routes->by_relid);
+	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
+	{
+		route->first = route->last = nullptr;
+		route->stats = {};
+		route->has_stats = false;
+		route->followed_version = 0;
+	}
+	drop_idle(routes);
+}
+
+bool
+is_everything_streaming(const Routes *routes)
+{
+	HASH_SEQ_STATUS scan;
+	Route *route;
+
+	hash_seq_init(&scan, routes->by_relid);
+	while ((route = (Route *) hash_seq_search(&scan)) != nullptr)
+		if (route->table->state != state::TableState::streaming)
+		{
+			hash_seq_term(&scan);
+			return false;
+		}
+	return true;
+}
+
 int
 close_idle_targets(Routes *routes)
 {

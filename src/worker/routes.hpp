@@ -92,6 +92,10 @@ Route *find_shadow_route(const Routes *routes, uint32 relid);
 /* A connector may have thousands of routes, and a commit concerns a few: these are in a list. */
 void note_busy(Routes *routes, Route *route);
 void drop_idle(Routes *routes);
+/* After a rollback: changes and counters that are not written, and the columns that targets were given, are as before. */
+void forget_changes(Routes *routes);
+
+bool is_everything_streaming(const Routes *routes);
 
 /* Close the targets of routes without changes; how many stay open. */
 int close_idle_targets(Routes *routes);

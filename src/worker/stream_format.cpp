@@ -114,6 +114,8 @@ find_reason_for_text(const ConnectorWorker *worker)
 [[noreturn]] void
 fall_back_to_text(ConnectorWorker *worker, const Route *route, const char *reason)
 {
+	start_again_behind(worker);
+
 	char *text = MemoryContextStrdup(TopMemoryContext, reason);
 	int connector_id = worker->config->id;
 	int64 table_id = route->table->id;

@@ -15,11 +15,19 @@
 namespace worker
 {
 
+struct FilePlace
+{
+	int file;
+	off_t offset;
+};
+
 struct StreamedTransaction
 {
 	uint32 xid; /* hash key */
 	MemoryContext context;
 	BufFile *file;
+	bool is_reading;	 /* the file stands where it is read, not where it is written */
+	FilePlace elsewhere; /* the other of the two */
 
 	uint32 *aborted; /* subtransactions; in order from rewind_streamed() on */
 	size_t naborted;
@@ -39,6 +47,29 @@ struct KeptHeader
 };
 
 constexpr size_t kPrefixSize = 4; /* the xid, behind the tag of a message in a piece */
+
+void
+seek(StreamedTransaction *it, FilePlace place)
+{
+	if (BufFileSeek(it->file, place.file, place.offset, SEEK_SET) != 0)
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not seek in the temporary file of source transaction %u: %m",
+							   it->xid)));
+}
+
+/* The file has one place, for both. */
+void
+turn_to(StreamedTransaction *it, bool reading)
+{
+	FilePlace here;
+
+	if (it->is_reading == reading)
+		return;
+	BufFileTell(it->file, &here.file, &here.offset);
+	seek(it, it->elsewhere);
+	it->elsewhere = here;
+	it->is_reading = reading;
+}
 
 [[noreturn]] void
 raise_unknown(uint32 xid)
@@ -152,9 +183,11 @@ begin_piece(StreamedTransactions *all, const wire::StreamStart &start)
 void
 keep_message(StreamedTransactions *all, uint32 xid, std::string_view raw)
 {
-	BufFile *file = all->current->file;
+	StreamedTransaction *it = all->current;
+	BufFile *file = it->file;
 	KeptHeader header{(uint32) (raw.size() - kPrefixSize), xid};
 
+	turn_to(it, false);
 	BufFileWrite(file, &header, sizeof(header));
 	BufFileWrite(file, (void *) raw.data(), 1);
 	BufFileWrite(file, (void *) (raw.data() + 1 + kPrefixSize), raw.size() - 1 - kPrefixSize);
@@ -178,18 +211,41 @@ abort_streamed(StreamedTransactions *all, const wire::StreamAbort &abort)
 }
 
 StreamedTransaction *
-rewind_streamed(StreamedTransactions *all, uint32 xid)
+get_streamed(const StreamedTransactions *all, uint32 xid)
 {
 	StreamedTransaction *it = find_streamed(all, xid);
 
 	if (it == nullptr)
 		raise_unknown(xid);
-	if (BufFileSeek(it->file, 0, 0, SEEK_SET) != 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not rewind the temporary file of source transaction %u: %m", xid)));
-	std::sort(it->aborted, it->aborted + it->naborted);
 	return it;
+}
+
+StreamedTransaction *
+only_streamed(const StreamedTransactions *all)
+{
+	HASH_SEQ_STATUS scan;
+
+	if (hash_get_num_entries(all->by_xid) != 1)
+		return nullptr;
+	hash_seq_init(&scan, all->by_xid);
+	StreamedTransaction *it = (StreamedTransaction *) hash_seq_search(&scan);
+
+	hash_seq_term(&scan);
+	return it;
+}
+
+uint32
+xid_of(const StreamedTransaction *it)
+{
+	return it->xid;
+}
+
+void
+rewind_streamed(StreamedTransaction *it)
+{
+	turn_to(it, true);
+	seek(it, {0, 0});
+	std::sort(it->aborted, it->aborted + it->naborted);
 }
 
 bool
@@ -198,6 +254,7 @@ next_kept(StreamedTransaction *it, std::string_view *message)
 	KeptHeader header;
 	size_t size;
 
+	turn_to(it, true);
 	while ((size = BufFileRead(it->file, &header, sizeof(header))) == sizeof(header))
 	{
 		make_room(it, header.size);

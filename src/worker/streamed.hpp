@@ -11,6 +11,8 @@
  * In: the messages of a piece.  Out: the same messages in their order, without the xid in front, so
  * that whoever takes them sees an ordinary transaction.
  *
+ * The file may be read while it grows.
+ *
  * Owns: the files.  They are temporary files of the server (temp_file_limit counts them, the server
  * removes them when this process ends, however it does), and may be lost at any time: no position
  * behind such a transaction's commit is confirmed before it is applied, so the source sends all of
@@ -52,8 +54,14 @@ void keep_message(StreamedTransactions *all, uint32 xid, std::string_view raw);
 void end_piece(StreamedTransactions *all);
 void abort_streamed(StreamedTransactions *all, const wire::StreamAbort &abort);
 
-/* At its commit: from the first message on, until next_kept() is false; views last until the next call. */
-StreamedTransaction *rewind_streamed(StreamedTransactions *all, uint32 xid);
+/* ERROR: the source has not begun it. */
+StreamedTransaction *get_streamed(const StreamedTransactions *all, uint32 xid);
+/* nullptr: there is none, or more than one. */
+StreamedTransaction *only_streamed(const StreamedTransactions *all);
+uint32 xid_of(const StreamedTransaction *it);
+
+/* From the first message on, until next_kept() is false: no more has come so far.  Views last until the next call. */
+void rewind_streamed(StreamedTransaction *it);
 bool next_kept(StreamedTransaction *it, std::string_view *message);
 void forget_streamed(StreamedTransactions *all, uint32 xid);
 

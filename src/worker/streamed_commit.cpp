@@ -10,6 +10,7 @@
 #include "worker/connector.hpp"
 
 #include "base/failpoint.hpp"
+#include "worker/registry.hpp"
 #include "worker/streamed.hpp"
 
 namespace worker
@@ -25,14 +26,20 @@ constexpr int kMessagesATurn = 100;
 void
 take_streamed_commit(ConnectorWorker *worker, const wire::StreamCommit &commit)
 {
-	StreamedTransaction *it = rewind_streamed(worker->streamed, commit.xid);
+	StreamedTransaction *it = get_streamed(worker->streamed, commit.xid);
 	std::string_view raw;
 
 	base::failpoint("streamed_commit");
-	begin_source_transaction(worker, commit.xid, commit.commit_lsn);
+	if (worker->ahead == it)
+		end_ahead(worker, commit.commit_lsn);
+	else
+	{
+		rewind_streamed(it);
+		begin_source_transaction(worker, commit.xid, commit.commit_lsn);
+	}
 	for (int64 taken = 1; next_kept(it, &raw); taken++)
 	{
-		take_message(worker, raw);
+		(void) take_kept_message(worker, raw);
 		if (taken % kMessagesATurn != 0)
 			continue;
 		base::failpoint("streamed_apply");
@@ -40,6 +47,7 @@ take_streamed_commit(ConnectorWorker *worker, const wire::StreamCommit &commit)
 		CHECK_FOR_INTERRUPTS();
 	}
 	forget_streamed(worker->streamed, commit.xid);
+	my_entry()->keeps_behind = false;
 	end_source_transaction(worker, commit.end_lsn, commit.commit_time);
 }
 
