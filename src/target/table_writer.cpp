@@ -5,6 +5,7 @@
  */
 #include "target/table_writer.hpp"
 
+#include "base/settings.hpp"
 #include "target/binary_value.hpp"
 #include "target/hypertable.hpp"
 #include "target/sliced_writes.hpp"
@@ -148,7 +149,9 @@ namespace
 Tuplestorestate *
 store_rows(TargetRelation *relation, const WriteRow *rows, size_t count)
 {
-	Tuplestorestate *store = tuplestore_begin_heap(true, false, work_mem);
+	/* the batch has its bounds already: in a file it would only be written and read back */
+	Tuplestorestate *store =
+		tuplestore_begin_heap(true, false, Max(work_mem, 4 * base::settings::batch_kb));
 
 	add_to_store(relation, store, rows, count);
 	return store;

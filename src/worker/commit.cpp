@@ -27,8 +27,8 @@ namespace
 {
 
 constexpr int kSegmentBytes = 256 * 1024;
-constexpr int kMostTables = 256; /* of one batch, and with plans kept for the next */
-constexpr int64 kStatsEveryMs = 500;
+constexpr int kMostTables = 256;	  /* of one batch, and with plans kept for the next */
+constexpr int64 kStatsEveryMs = 5000; /* while it is never idle: nobody waits for an idle moment */
 constexpr int64 kOriginEveryMs = 1000;
 
 wire::Tuple
