@@ -20,15 +20,17 @@ class Server:
     def __init__(self, side, directory):
         self.side = side
         self.directory = directory
-        self.port = 5432
         with open(f"{directory}/data/postmaster.pid", encoding="ascii") as file:
-            self.postmaster = int(file.readline())
+            lines = file.read().splitlines()
+        self.postmaster = int(lines[0])
+        self.port = int(lines[3])
+        self.host = lines[5] or directory  # where it listens, if it does
 
     def dsn(self, database):
-        return f"host={self.directory} port={self.port} user=postgres dbname={database}"
+        return f"host={self.host} port={self.port} user=postgres dbname={database}"
 
     def uri(self, database):
-        return f"postgresql://postgres@/{database}?host={self.directory}&port={self.port}"
+        return f"postgresql://postgres@/{database}?host={self.host}&port={self.port}"
 
     def connect(self, database="postgres"):
         import psycopg2  # here, so that --help does without it

@@ -223,8 +223,11 @@ $target->reload;
 begin_ahead_unapplied();
 run(q{INSERT INTO checked VALUES (-2, 'worse')});
 run(many('keyed', 'more'));
+my $before_commit = $source->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
 run('COMMIT');
 wait_state($target, 'postgres', 'c', 'public.checked', 'failed');
+is($target->safe_psql('postgres', "SELECT error_lsn >= '$before_commit' FROM livesync.synced_table WHERE source_name = 'checked'"), 't',
+	'the position of the failure is that of the commit');
 $target->safe_psql('postgres', q{SELECT livesync.skip_change('c', 'public.checked')});
 wait_state($target, 'postgres', 'c', 'public.checked', 'streaming');
 $source->safe_psql('postgres', 'DELETE FROM checked WHERE id = -2');
