@@ -22,6 +22,7 @@ int sequence_interval_ms = 0;
 char *ssh_program = nullptr;
 bool create_indexes = true;
 bool binary_values = true;
+bool failover_slots = true;
 int copy_rate_kb = 0;
 char *failpoints = nullptr;
 
@@ -98,6 +99,12 @@ define()
 		"Copies and streams bring values in binary form, where that is sure to mean the same here.",
 		"A stream is asked for it when it begins, and a table when its copy does.", &binary_values,
 		true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+	DefineCustomBoolVariable(
+		"livesync.failover_slots",
+		"Standbys of a source may take over the slot, where the source (17 or later) has that.",
+		"Those with sync_replication_slots do, and a connector goes on with a promoted one. "
+		"A connection that begins makes the slot what this says.",
+		&failover_slots, true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
 	DefineCustomStringVariable(
 		"livesync.failpoints", "Places where workers stop or fail, for tests of the extension.",
 		"A comma-separated list of name[/schema.table]=wait|error|crash.", &failpoints, "",

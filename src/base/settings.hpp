@@ -25,6 +25,7 @@ extern int sequence_interval_ms; /* livesync.sequence_interval */
 extern int copy_rate_kb;		 /* livesync.copy_rate, in a second */
 extern bool create_indexes;		 /* livesync.create_indexes */
 extern bool binary_values;		 /* livesync.binary_values */
+extern bool failover_slots;		 /* livesync.failover_slots */
 extern char *ssh_program;		 /* livesync.ssh_program */
 extern char *failpoints;		 /* livesync.failpoints */
 

@@ -22,6 +22,7 @@ namespace
 constexpr int kLongestDrop = 10000;
 constexpr long kDropPoll = 100;
 constexpr int kDescribeInterval = 1000;
+constexpr int kFailoverVersion = 170000;
 
 /* In order of place in line: what the walsender of that pid waits for. */
 constexpr char kBlockersSql[] = R"(
@@ -140,7 +141,8 @@ read_slot(Connection *control, const char *slot_name)
 			"ELSE greatest(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0) END::bigint, "
 			"coalesce(wal_status, ''), "
 			"CASE WHEN safe_wal_size IS NOT NULL THEN greatest(safe_wal_size, 0) END, "
-			"s.j ->> 'invalidation_reason', s.j ->> 'inactive_since' "
+			"s.j ->> 'invalidation_reason', s.j ->> 'inactive_since', "
+			"s.j ? 'failover', coalesce((s.j ->> 'failover')::boolean, false) "
 			"FROM pg_replication_slots r CROSS JOIN LATERAL (SELECT to_jsonb(r)) s(j) "
 			"WHERE slot_name = %s",
 			quote_string(slot_name)));
@@ -159,16 +161,35 @@ read_slot(Connection *control, const char *slot_name)
 	slot.safe_bytes = is_null(result, 0, 8) ? -1 : get_int64(result, 0, 8);
 	slot.invalidation = is_null(result, 0, 9) ? nullptr : get_text(result, 0, 9);
 	slot.inactive_since = is_null(result, 0, 10) ? nullptr : get_text(result, 0, 10);
+	slot.can_fail_over = get_bool(result, 0, 11);
+	slot.fails_over = get_bool(result, 0, 12);
 	return slot;
 }
 
+bool
+try_set_failover(Connection *stream, const char *slot_name, bool wanted)
+{
+	PGresult *result =
+		try_query(stream, psprintf("ALTER_REPLICATION_SLOT %s (FAILOVER %s)", quote_name(slot_name),
+								   wanted ? "true" : "false"));
+
+	if (PQresultStatus(result) == PGRES_COMMAND_OK)
+		return true;
+	if (is_in_use(result))
+		return false;
+	raise_remote_error(stream, result, psprintf("alter the replication slot \"%s\"", slot_name));
+}
+
 wire::Lsn
-create_slot(Connection *stream, Connection *control, const char *slot_name,
+create_slot(Connection *stream, Connection *control, const char *slot_name, bool wants_failover,
 			void (*on_wait)(void *argument, const char *text), void *argument)
 {
-	/* The older form of the option; all versions know it. */
-	start_query(stream, psprintf("CREATE_REPLICATION_SLOT %s LOGICAL pgoutput NOEXPORT_SNAPSHOT",
-								 quote_name(slot_name)));
+	/* The older form of the option is known to all versions, but not beside the newer. */
+	bool fails_over = wants_failover && control->server_version >= kFailoverVersion;
+
+	start_query(stream,
+				psprintf("CREATE_REPLICATION_SLOT %s LOGICAL pgoutput %s", quote_name(slot_name),
+						 fails_over ? "(SNAPSHOT 'nothing', FAILOVER true)" : "NOEXPORT_SNAPSHOT"));
 
 	PGresult *result = wait_for_slot(stream, control, on_wait, argument);
 

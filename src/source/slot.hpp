@@ -25,6 +25,8 @@ struct SlotState
 	char *wal_status;	/* reserved, extended, unreserved, lost; "" when the source does not say */
 	char *invalidation; /* why it is invalid, from source 17 on; or nullptr */
 	char *inactive_since; /* from source 17 on, or nullptr */
+	bool can_fail_over;	  /* the source, 17 or later, has failover slots */
+	bool fails_over;	  /* standbys may take it over */
 	int64 retained_bytes; /* WAL that the source keeps for it */
 	int64 safe_bytes;	  /* WAL that may be written before it is in danger; -1: no limit */
 };
@@ -32,12 +34,19 @@ struct SlotState
 SlotState read_slot(Connection *control, const char *slot_name);
 
 /*
+ * Make it a slot that standbys take over (sync_replication_slots), or not; over a replication connection that does not stream
+ * yet.  False: somebody still uses the slot.
+ */
+bool try_set_failover(Connection *stream, const char *slot_name, bool wanted);
+
+/*
  * Create the slot over a replication connection; returns the LSN from which it streams.  Waits for
  * all transactions that run at the source (the server does): on_wait(argument, text) is called about every
- * second with a description of who is waited for, read over `control`.
+ * second with a description of who is waited for, read over `control`.  wants_failover: where the source has such slots.
  */
 wire::Lsn create_slot(Connection *stream, Connection *control, const char *slot_name,
-					  void (*on_wait)(void *argument, const char *text), void *argument);
+					  bool wants_failover, void (*on_wait)(void *argument, const char *text),
+					  void *argument);
 
 /* Drop it if it exists and is ours (pgoutput, this database).  Ends a stale walsender of it first. */
 void drop_slot(Connection *control, const char *slot_name);

@@ -11,6 +11,7 @@
 #include "worker/connector.hpp"
 
 #include "base/failpoint.hpp"
+#include "base/settings.hpp"
 #include "base/transaction.hpp"
 #include "source/prerequisites.hpp"
 #include "source/slot.hpp"
@@ -61,8 +62,9 @@ make_slot(ConnectorWorker *worker)
 
 	/* one that is there was made by us and never recorded: nothing was streamed from it */
 	source::drop_slot(worker->control, config->slot_name);
-	config->slot_lsn = source::create_slot(worker->stream_connection, worker->control,
-										   config->slot_name, show_wait, nullptr);
+	config->slot_lsn =
+		source::create_slot(worker->stream_connection, worker->control, config->slot_name,
+							base::settings::failover_slots, show_wait, nullptr);
 	set_waiting_for(nullptr);
 	base::failpoint("slot_created");
 	in_transaction(record_slot_and_origin, worker);
@@ -140,6 +142,22 @@ check_timeline(const ConnectorWorker *worker, const source::SystemIdentity &syst
 			 errhint("%s", kStartOver)));
 }
 
+/* A standby has a slot only when it was made to take it over before it was promoted. */
+[[noreturn]] void
+raise_left_behind(const state::Connector *config, const source::SystemIdentity &system)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("replication slot \"%s\" does not exist at the source", config->slot_name),
+			 errdetail("The source failed over, from timeline %u to %u, to a server that had not "
+					   "taken over the slot.",
+					   config->source_timeline, system.timeline),
+			 errhint("Changes may be missing for good. %s  For the next time, let the standby have "
+					 "the slot: from version 17 on with sync_replication_slots there, and the "
+					 "standby's own slot in synchronized_standby_slots at the primary.",
+					 kStartOver)));
+}
+
 void
 check_slot_is_valid(const source::SlotState &slot, const char *name)
 {
@@ -170,7 +188,10 @@ check_positions(const ConnectorWorker *worker, const source::SystemIdentity &sys
 				const source::SlotState &slot, wire::Lsn origin)
 {
 	const char *name = worker->config->slot_name;
+	uint32 timeline = worker->config->source_timeline;
 
+	if (!slot.exists && timeline != 0 && timeline != system.timeline)
+		raise_left_behind(worker->config, system);
 	check_slot_is_valid(slot, name);
 	if (!slot.is_ours)
 		ereport(ERROR,
@@ -235,6 +256,25 @@ rename_own_publication(ConnectorWorker *worker, int number)
 	config->publications[0] = config->own_publication;
 }
 
+/*
+ * The slot may have been made before the source or the setting was what it is.  An end of the former stream that the source has
+ * not noticed yet keeps it in use: then the next connection does it.
+ */
+void
+ensure_failover(const ConnectorWorker *worker, const source::SlotState &slot)
+{
+	const state::Connector *config = worker->config;
+	bool wanted = base::settings::failover_slots;
+
+	if (!slot.can_fail_over || slot.fails_over == wanted || slot.active ||
+		!source::try_set_failover(worker->stream_connection, config->slot_name, wanted))
+		return;
+	base::begin_transaction();
+	state::record_event(config->name, nullptr, wanted ? "slot_failover_on" : "slot_failover_off",
+						config->slot_name);
+	base::commit_transaction();
+}
+
 /* Once there is a slot it stays with its name: whoever made one of that name anew meant it to be used. */
 void
 ensure_own_publication(ConnectorWorker *worker, bool is_new)
@@ -282,6 +322,7 @@ ensure_source(ConnectorWorker *worker)
 	base::commit_transaction();
 	check_timeline(worker, system, worker->origin);
 	check_positions(worker, system, slot, worker->origin);
+	ensure_failover(worker, slot);
 	in_transaction(record_identity, worker);
 	if (config->missed_publication)
 		pass_missed_publication(worker);

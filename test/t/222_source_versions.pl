@@ -12,34 +12,11 @@ use warnings;
 
 use lib 'test/perl';
 use LiveSync;
+use LiveSync::Versions;
 use Test::More;
 
-use Cwd qw(realpath);
-use PostgreSQL::Test::Utils qw(append_to_file);
-
-# --- the servers -------------------------------------------------------------------------------
-
-# "14" for /usr/lib/postgresql/14/bin
-sub version_of { my ($bin) = @_; return qx("$bin/postgres" --version 2>/dev/null) =~ /\b(\d+)\.\d/ ? $1 : '' }
-
-my $own_bin = qx(pg_config --bindir) =~ s/\s+\z//r;
-my %bin = map { version_of($_) => $_ } split(/:/, $ENV{LIVESYNC_SOURCES} // ''), glob('/usr/lib/postgresql/*/bin');
-delete @bin{ '', version_of($own_bin) };
+my %bin = other_servers();
 plan skip_all => 'there is no server of another version (LIVESYNC_SOURCES)' unless %bin;
-
-# A place that looks like an installation with all that a test needs: not every package has psql and pg_config.
-sub installation_of
-{
-	my ($bin) = @_;
-	my $place = PostgreSQL::Test::Utils::tempdir();
-	mkdir "$place/bin" or die;
-	symlink realpath($_), "$place/bin/" . s{.*/}{}r for grep { -x && !m{/(?:pg_config|psql)$} } glob("$bin/*");
-	symlink realpath("$own_bin/psql"), "$place/bin/psql";
-	my ($full) = qx("$bin/postgres" --version) =~ /(\d\S*)/;
-	append_to_file("$place/bin/pg_config", "#!/bin/sh\necho 'PostgreSQL $full'\n");
-	chmod 0755, "$place/bin/pg_config";
-	return $place;
-}
 
 my $target = target_node('target', target_conf => 'livesync.batch_rows = 300');
 
