@@ -92,7 +92,7 @@ CREATE TABLE livesync.synced_table (
 	error_lsn		pg_lsn,
 	hint			text,
 	updated_at		timestamptz NOT NULL DEFAULT clock_timestamp()
-);
+) WITH (fillfactor = 40);						-- each row is updated several times on its way to streaming: in its place
 CREATE UNIQUE INDEX synced_table_source ON livesync.synced_table (connector_id, source_schema, source_name) WHERE shadow_of IS NULL;
 
 -- What calls said of single tables: to be synced under another name, or not at all.  A table may have no other row yet.

@@ -143,6 +143,15 @@ timeout_argument(FunctionCallInfo fcinfo, int number)
 		   ((int64) interval->day + (int64) interval->month * 30) * 86400000;
 }
 
+/* Looking takes the time of those who work: the longer it takes, the less often. */
+static long
+pause_after(int64 look_us)
+{
+	constexpr int64 kShare = 50;
+
+	return (long) Max(10, Min(200, look_us * kShare / 1000));
+}
+
 bool
 wait_until(bool (*is_reached)(void *context), void *context, int64 timeout_ms)
 {
@@ -154,12 +163,16 @@ wait_until(bool (*is_reached)(void *context), void *context, int64 timeout_ms)
 						errhint("Use READ COMMITTED isolation.")));
 	for (;;)
 	{
+		TimestampTz before = GetCurrentTimestamp();
+
 		if (is_reached(context))
 			return true;
-		if (timeout_ms >= 0 && GetCurrentTimestamp() >= end)
+		TimestampTz now = GetCurrentTimestamp();
+
+		if (timeout_ms >= 0 && now >= end)
 			return false;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10L,
-						 base::wait_event());
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 pause_after(now - before), base::wait_event());
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

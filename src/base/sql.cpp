@@ -5,6 +5,8 @@
  */
 #include "base/sql.hpp"
 
+#include "base/saved_plan.hpp"
+
 namespace base
 {
 namespace
@@ -138,7 +140,10 @@ run_sql(const char *sql, std::initializer_list<Parameter> parameters)
 		nulls[count++] = parameter.is_null ? 'n' : ' ';
 	}
 
-	int result = SPI_execute_with_args(sql, count, types, values, nulls, false, 0);
+	SPIPlanPtr plan = find_saved_plan(sql, count, types);
+	int result = plan != nullptr
+					 ? SPI_execute_plan(plan, values, nulls, false, 0)
+					 : SPI_execute_with_args(sql, count, types, values, nulls, false, 0);
 
 	if (result < 0)
 		elog(ERROR, "SPI failed: %s", SPI_result_code_string(result));

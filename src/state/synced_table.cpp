@@ -226,14 +226,14 @@ copy_table(const SyncedTable *table)
 	return it;
 }
 
+namespace
+{
+
 SyncedTables
-load_tables(int connector_id)
+read_tables(const char *sql, int connector_id)
 {
 	SqlScope scope = begin_sql();
-	int count =
-		(int) run_sql(TABLE_COLUMNS "WHERE connector_id = $1 AND NOT released "
-									"ORDER BY bytes_expected DESC, source_schema, source_name",
-					  {int_value(connector_id)});
+	int count = (int) run_sql(sql, {int_value(connector_id)});
 	SyncedTables it{count, (SyncedTable **) MemoryContextAlloc(scope.caller, sizeof(SyncedTable *) *
 																				 (count + 1))};
 
@@ -241,6 +241,27 @@ load_tables(int connector_id)
 		it.tables[i] = read_row(scope, i);
 	end_sql();
 	return it;
+}
+
+} // namespace
+
+SyncedTables
+load_tables(int connector_id)
+{
+	return read_tables(TABLE_COLUMNS "WHERE connector_id = $1 AND NOT released "
+									 "ORDER BY bytes_expected DESC, source_schema, source_name",
+					   connector_id);
+}
+
+SyncedTables
+load_tables_in_gate(int connector_id)
+{
+	return read_tables(
+		TABLE_COLUMNS
+		"WHERE connector_id = $1 AND NOT released AND phase IN ('publish_gate', 'gate') "
+		"AND state IN ('queued', 'copying') "
+		"ORDER BY bytes_expected DESC, source_schema, source_name",
+		connector_id);
 }
 
 SyncedTable *

@@ -122,6 +122,7 @@ char *source_table_name(const SyncedTable *table);
 SyncedTable *copy_table(const SyncedTable *table);
 
 SyncedTables load_tables(int connector_id);
+SyncedTables load_tables_in_gate(int connector_id);
 SyncedTable *load_table(int64 id, RowLock lock); /* nullptr: gone, or locked (try_update) */
 
 /* How the source publishes a table, as recorded when it is listed. */

@@ -58,12 +58,6 @@ is_waiting_for(const Copier *copier, int64 table_id)
 	return false;
 }
 
-bool
-is_in_gate(const state::SyncedTable *table)
-{
-	return table->phase == state::Phase::publish_gate || table->phase == state::Phase::gate;
-}
-
 void
 open_table_gate(Copier *copier, const state::SyncedTable *table)
 {
@@ -86,17 +80,11 @@ void
 take_new_gates(Copier *copier)
 {
 	base::begin_transaction();
-	state::SyncedTables list = state::load_tables(copier->config->id);
+	state::SyncedTables list = state::load_tables_in_gate(copier->config->id);
 
 	for (int i = 0; i < list.count; i++)
-	{
-		state::SyncedTable *table = list.tables[i];
-
-		if ((table->state == state::TableState::copying ||
-			 table->state == state::TableState::queued) &&
-			is_in_gate(table) && !is_waiting_for(copier, table->id) && try_take(table->id))
-			open_table_gate(copier, table);
-	}
+		if (!is_waiting_for(copier, list.tables[i]->id) && try_take(list.tables[i]->id))
+			open_table_gate(copier, list.tables[i]);
 	base::commit_transaction();
 }
 
