@@ -120,6 +120,21 @@ resume('public.t', 'c');
 fails("SELECT livesync.resume_table('c', 'public.t')", qr/is not paused/, 'a second resume');
 wait_state($target, $db, 'c', 'public.t', 'streaming');
 
+# killed right behind the commit of a pause: it stays one, from the same position on
+failpoint($target, 'table_paused/public.t=wait');
+pause('public.t', 'c');
+failpoint_reached($target, $db, 'table_paused');
+flush_wal($target);
+kill_process($target, worker_pid($target, $db, 'connector'));
+clear_failpoints($target);
+wait_state($target, $db, 'c', 'public.t', 'paused');
+$others = ask('SELECT count(*) FROM other');
+poll($target, $db, "SELECT count(*) > $others + 100 FROM other");
+is(ask('SELECT count(*) FILTER (WHERE twin = 1) = count(*) FILTER (WHERE twin = 2) FROM t'),
+	't', 'a table whose pause was just made when the server was killed stands between two transactions');
+resume('public.t', 'c');
+wait_state($target, $db, 'c', 'public.t', 'streaming');
+
 # again and again, at whatever moment of the stream
 for (1 .. 8)
 {

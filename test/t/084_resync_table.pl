@@ -109,6 +109,14 @@ stop_pgbench($readers);
 $readers = start_pgbench($target, $db, '-n', '-c', 2, '-T', 3600, '-R', 200, '-f', $reads);
 failpoint_reached($target, $db, 'exchange');
 
+# once more when all of it is done, but for the commit
+failpoint($target, 'exchanged/public.t=wait');
+failpoint_reached($target, $db, 'exchanged');
+kill_process($target, ask(q{SELECT pid FROM pg_stat_activity WHERE query = 'failpoint exchanged'}));
+stop_pgbench($readers);
+$readers = start_pgbench($target, $db, '-n', '-c', 2, '-T', 3600, '-R', 200, '-f', $reads);
+failpoint_reached($target, $db, 'exchanged');
+
 # one whose snapshot is older than what is written, and that looks only afterwards
 my $old = session($target, $db, 'old');
 $old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');

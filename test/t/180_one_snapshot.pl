@@ -13,7 +13,7 @@ use LiveSync;
 use Test::More;
 
 my ($source, $target) = pair(
-	source_conf => 'autovacuum = off',
+	source_conf => "autovacuum = off\nlogical_decoding_work_mem = 64kB",
 	target_conf => "livesync.chunk_size = '8kB'");
 
 # Rows are doubles of each other: what is applied twice, or to the wrong number of rows, is seen.
@@ -58,9 +58,11 @@ failpoint($target, 'gate_passed/public.changed=wait', 'planned/public.changed=wa
 create_connector($target, 'postgres', 'c_changed', conninfo($source), tables => ['public.changed'], copy_workers => 1);
 failpoint_reached($target, 'postgres', 'gate_passed');
 commit_change('changed', 1);
-# One has begun before the snapshot, and ends after it.
+# One has begun before the snapshot, and ends after it; large enough to be sent in pieces.  The snapshot tells of it
+# by the id of the whole, not by that of its savepoints.
 $x->query_safe('BEGIN; INSERT INTO other VALUES (1)');
 change($x, 'changed', 2);
+$x->query_safe(q{INSERT INTO changed SELECT 200 + i % 5, 'large', 1 FROM generate_series(1, 500) i});
 wait_caught_up($source, $target, 'c_changed');
 is($target->safe_psql('postgres', "SELECT spooled_changes > 0 FROM livesync.tables WHERE source_table = 'public.changed'"),
 	't', 'a change that the snapshot will see is kept');
@@ -87,6 +89,7 @@ is($target->safe_psql('postgres', "SELECT update_missing, delete_missing, insert
 	'without conflicts');
 is($source->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND application_name ~ '^livesync'"), 0,
 	'the snapshot is let go');
+poll($source, 'postgres', 'SELECT sum(stream_txns) > 0 FROM pg_stat_replication_slots');
 
 # --- its connection is lost ------------------------------------------------------------------
 

@@ -80,12 +80,28 @@ is($target->safe_psql('postgres', join ' UNION ALL ', map { "SELECT '$_', * FROM
 $source->safe_psql('postgres', 'CREATE TABLE copied (id int PRIMARY KEY, n bigint GENERATED ALWAYS AS IDENTITY, v text)');
 $target->safe_psql('postgres', 'CREATE TABLE copied (id int PRIMARY KEY, n bigint GENERATED ALWAYS AS IDENTITY, v text)');
 $source->safe_psql('postgres', "INSERT INTO copied (id, v) SELECT i, 'first' FROM generate_series(1, 5) i");
-failpoint($target, 'load_finished/public.copied=wait');
-create_connector($target, 'postgres', 'd', conninfo($source), tables => ['public.copied']);
-failpoint_reached($target, 'postgres', 'load_finished');
+# So is a key that is written otherwise and equal to what it was: a row that is deleted at its old key after it was
+# written at the new one is gone.
+for my $name (qw(rescaled rescaled_with_more))
+{
+	$source->safe_psql('postgres', "CREATE TABLE $name (id numeric PRIMARY KEY, v text); INSERT INTO $name SELECT i, 'first' FROM generate_series(1, 6) i");
+	$target->safe_psql('postgres', "CREATE TABLE $name (id numeric PRIMARY KEY, v text" . ($name =~ /more/ ? ', more text)' : ')'));
+}
+my @copied = qw(copied rescaled rescaled_with_more);
+failpoint($target, map { "load_finished/public.$_=wait" } @copied);
+create_connector($target, 'postgres', 'd', conninfo($source), tables => [ map { "public.$_" } @copied ]);
+failpoint_reached($target, 'postgres', 'load_finished', scalar @copied);
 $source->safe_psql('postgres', 'UPDATE copied SET n = DEFAULT WHERE id > 2');
+$source->safe_psql('postgres', "UPDATE $_ SET id = 1.0 WHERE id = 1; UPDATE $_ SET id = 2.00, v = 'second' WHERE id = 2") for qw(rescaled rescaled_with_more);
 clear_failpoints($target);
 wait_sync($source, $target, 'd');
+for (qw(rescaled rescaled_with_more))
+{
+	same_tables($source, 'postgres', $target, 'postgres', ["public.$_"], "keys that are equal, written otherwise: $_");
+	$source->safe_psql('postgres', "BEGIN; UPDATE $_ SET id = 3.0 WHERE id = 3; UPDATE $_ SET id = 1 WHERE id = 1; UPDATE $_ SET id = 4.0, v = 'fourth' WHERE id = 4; COMMIT");
+}
+wait_caught_up($source, $target, 'd');
+same_tables($source, 'postgres', $target, 'postgres', ["public.$_"], "and in the stream: $_") for qw(rescaled rescaled_with_more);
 same_tables($source, 'postgres', $target, 'postgres', ['public.copied'], 'numbers made anew during the copy are the same');
 
 is($target->safe_psql('postgres', 'SELECT source_table, state, last_error FROM livesync.tables WHERE state <> $$streaming$$'), '', 'no table failed');

@@ -2,7 +2,7 @@
 #
 #  - A TRUNCATE of two tables of which one is still copied: the other alone cannot be truncated, since the first refers
 #    to it.
-#  - A role whose sessions are serializable, deferrable and read only by default.
+#  - A role whose sessions are serializable, deferrable and read only by default, and find functions of others first.
 #  - A table that is dropped and made again under its name.
 #  - A replica identity that changes between two chunks.
 
@@ -51,20 +51,26 @@ CREATE ROLE strict SUPERUSER LOGIN REPLICATION;
 ALTER ROLE strict SET default_transaction_isolation = 'serializable';
 ALTER ROLE strict SET default_transaction_deferrable = on;
 ALTER ROLE strict SET default_transaction_read_only = on;
-ALTER ROLE strict SET search_path = 'elsewhere';
+ALTER ROLE strict SET search_path = elsewhere, pg_catalog;
 ALTER ROLE strict SET DateStyle = 'German';
 ALTER ROLE strict SET bytea_output = 'escape';
 ALTER ROLE strict SET lock_timeout = '1ms';
 CREATE TABLE strict (id int PRIMARY KEY, at date, b bytea, v text, pad text DEFAULT repeat('x', 400));
 INSERT INTO strict SELECT i, '2024-03-04', '\xff00', 'first' FROM generate_series(1, 100) i;
-CREATE FUNCTION is_odd(i int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT i % 2 = 1';
+CREATE SCHEMA elsewhere;
+CREATE FUNCTION elsewhere.pg_current_wal_insert_lsn() RETURNS pg_lsn LANGUAGE plpgsql AS $$ BEGIN RAISE 'somebody else''s function was called'; END $$;
 SQL
 failpoint($target, 'chunk_committed/public.strict=wait');
 create_connector($target, 'postgres', 'strict', conninfo($source) . ' user=strict', tables => ['public.strict'], copy_workers => 2);
 failpoint_reached($target, 'postgres', 'chunk_committed', 2);
 at_source("UPDATE strict SET v = 'second', at = '2024-05-06'");
+# Who is deferrable waits for the end of everybody who is serializable and writes.
+my $serializable = session($source, 'postgres', 'serializable');
+$serializable->query_safe('BEGIN ISOLATION LEVEL SERIALIZABLE; INSERT INTO known VALUES (1000)');
 clear_failpoints($target);
 wait_sync($source, $target, 'strict');
+$serializable->query_safe('ROLLBACK');
+$serializable->quit;
 same('a role with settings of its own', 'public.strict');
 
 # --- a table that is made again ---------------------------------------------------------------
