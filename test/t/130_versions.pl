@@ -61,7 +61,6 @@ my %made = (
 	expression => "id int PRIMARY KEY, v text, email text, active boolean DEFAULT true, $pad",
 	passing    => "id int PRIMARY KEY, v text, code int, doc text, $pad",
 	deleted    => "id int PRIMARY KEY, v text, $pad",
-	wide_key   => "id int, v text, k text DEFAULT repeat(md5('k'), 72), doc text, $pad, PRIMARY KEY (id, k)",
 	emptied    => "id int PRIMARY KEY, v text, $pad",
 	one_block  => "id int PRIMARY KEY, v text, $pad");
 
@@ -69,14 +68,12 @@ my %made = (
 my $after = q{
 ALTER TABLE %1$s ALTER doc SET STORAGE EXTERNAL;
 };
-my $wide_key = 'ALTER TABLE wide_key ALTER k SET STORAGE EXTERNAL';
 for my $table (sort keys %made)
 {
 	for my $node ($source, $target)
 	{
 		$node->safe_psql('postgres', "CREATE TABLE $table ($made{$table})");
 		$node->safe_psql('postgres', sprintf($after, $table)) if $made{$table} =~ /doc/;
-		$node->safe_psql('postgres', $wide_key) if $table eq 'wide_key';
 	}
 	my $rows = $table eq 'one_block' ? 10 : 200;
 	at_source("INSERT INTO $table (id, v) SELECT i, 'first' FROM generate_series(1, $rows) i");
@@ -88,7 +85,7 @@ $target->safe_psql('postgres', 'CREATE UNIQUE INDEX ON passing (code)');
 # TOAST values are different in every row; what stands at the target before the copy has others.
 # Rows are rewritten in order by all this, so that blocks are full.
 my $doc = "repeat(md5('%s' || id), 80)";
-at_source(sprintf("UPDATE $_ SET doc = $doc", 'source')) for qw(behind leftover swapped wide_key);
+at_source(sprintf("UPDATE $_ SET doc = $doc", 'source')) for qw(behind leftover swapped);
 at_source(sprintf("UPDATE passing SET doc = $doc WHERE id %% 2 = 1", 'source'));
 at_source("UPDATE $_ SET code = id") for qw(swapped passing);
 at_source("UPDATE expression SET email = 'User' || id");
@@ -198,12 +195,6 @@ at_source("BEGIN; SET CONSTRAINTS ALL DEFERRED; UPDATE passing SET code = $victi
 	  . "UPDATE passing SET id = id + 1000 WHERE id = $mover; "
 	  . "UPDATE passing SET code = 777 WHERE id = $guest; COMMIT");
 
-# wide_key: a column of the key is stored out of line, so an update says it in the old row only, whether the key changes or not.
-$ids = ids('wide_key', 0, 6);
-at_source("UPDATE wide_key SET v = 'same key' WHERE id IN ($ids)");
-($ids) = $ids =~ /^(\d+,\d+,\d+)/;
-at_source("UPDATE wide_key SET id = id + 1000, v = 'other key' WHERE id IN ($ids)");
-
 # deleted: rows that are here, rows that are not yet, and keys that are used again.
 at_source('DELETE FROM deleted WHERE id IN (' . join(',', ids('deleted', 0, 5), ids('deleted', -2, 5)) . ')');
 $ids = ids('deleted', 0, 2) . ',' . ids('deleted', -3, 2);
@@ -231,7 +222,6 @@ is($target->safe_psql('postgres', "SELECT string_agg(DISTINCT source_table, ',')
 	'public.emptied', 'only the one that was emptied before its last chunk started over');
 
 at_source("UPDATE $_ SET v = v || '!' WHERE id % 3 = 0") for sort keys %made;
-at_source("UPDATE wide_key SET id = id + 2000 WHERE id % 4 = 0; DELETE FROM wide_key WHERE id % 7 = 0");
 wait_for_all();
 same_tables($source, 'postgres', $target, 'postgres', [ map { "public.$_" } sort keys %made ]);
 

@@ -87,21 +87,28 @@ for my $name (qw(rescaled rescaled_with_more))
 	$source->safe_psql('postgres', "CREATE TABLE $name (id numeric PRIMARY KEY, v text); INSERT INTO $name SELECT i, 'first' FROM generate_series(1, 6) i");
 	$target->safe_psql('postgres', "CREATE TABLE $name (id numeric PRIMARY KEY, v text" . ($name =~ /more/ ? ', more text)' : ')'));
 }
-my @copied = qw(copied rescaled rescaled_with_more);
+# And a column of the key that is stored out of line: an update says it in the old row only, whether the key changes or not.
+my $wide = 'CREATE TABLE wide_key (id int, k text, v text, doc text, PRIMARY KEY (id, k)); ALTER TABLE wide_key ALTER k SET STORAGE EXTERNAL, ALTER doc SET STORAGE EXTERNAL;';
+$target->safe_psql('postgres', $wide);
+$source->safe_psql('postgres', "$wide INSERT INTO wide_key SELECT i, repeat(md5(i::text), 75), 'first', repeat('doc ' || i, 1000) FROM generate_series(1, 6) i");
+my @copied = qw(copied rescaled rescaled_with_more wide_key);
 failpoint($target, map { "load_finished/public.$_=wait" } @copied);
 create_connector($target, 'postgres', 'd', conninfo($source), tables => [ map { "public.$_" } @copied ]);
 failpoint_reached($target, 'postgres', 'load_finished', scalar @copied);
 $source->safe_psql('postgres', 'UPDATE copied SET n = DEFAULT WHERE id > 2');
 $source->safe_psql('postgres', "UPDATE $_ SET id = 1.0 WHERE id = 1; UPDATE $_ SET id = 2.00, v = 'second' WHERE id = 2") for qw(rescaled rescaled_with_more);
+$source->safe_psql('postgres', "UPDATE wide_key SET v = 'same key' WHERE id IN (1, 2); UPDATE wide_key SET id = id + 1000 WHERE id IN (2, 3)");
 clear_failpoints($target);
 wait_sync($source, $target, 'd');
+same_tables($source, 'postgres', $target, 'postgres', ['public.wide_key'], 'a part of the key that is stored out of line');
+$source->safe_psql('postgres', "UPDATE wide_key SET v = 'the same' WHERE id IN (1, 4); UPDATE wide_key SET id = id + 2000 WHERE id IN (4, 5); DELETE FROM wide_key WHERE id = 6");
 for (qw(rescaled rescaled_with_more))
 {
 	same_tables($source, 'postgres', $target, 'postgres', ["public.$_"], "keys that are equal, written otherwise: $_");
 	$source->safe_psql('postgres', "BEGIN; UPDATE $_ SET id = 3.0 WHERE id = 3; UPDATE $_ SET id = 1 WHERE id = 1; UPDATE $_ SET id = 4.0, v = 'fourth' WHERE id = 4; COMMIT");
 }
 wait_caught_up($source, $target, 'd');
-same_tables($source, 'postgres', $target, 'postgres', ["public.$_"], "and in the stream: $_") for qw(rescaled rescaled_with_more);
+same_tables($source, 'postgres', $target, 'postgres', ["public.$_"], "and in the stream: $_") for qw(rescaled rescaled_with_more wide_key);
 same_tables($source, 'postgres', $target, 'postgres', ['public.copied'], 'numbers made anew during the copy are the same');
 
 is($target->safe_psql('postgres', 'SELECT source_table, state, last_error FROM livesync.tables WHERE state <> $$streaming$$'), '', 'no table failed');
