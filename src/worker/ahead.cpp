@@ -148,9 +148,12 @@ void
 go_on_ahead(ConnectorWorker *worker, const wire::Message &message)
 {
 	uint32 xid = xid_of(worker->ahead);
+	bool is_next_piece = message.kind == wire::MessageKind::stream_start &&
+						 message.stream_start.xid == xid && !message.stream_start.is_first_segment;
+	bool is_commit =
+		message.kind == wire::MessageKind::stream_commit && message.stream_commit.xid == xid;
 
-	if ((message.kind == wire::MessageKind::stream_start && message.stream_start.xid == xid) ||
-		(message.kind == wire::MessageKind::stream_commit && message.stream_commit.xid == xid))
+	if (is_next_piece || is_commit)
 		worker->heard_ahead_at = GetCurrentTimestamp();
 	else
 		fall_behind(worker);
