@@ -55,19 +55,19 @@ begin(ConnectorWorker *worker, StreamedTransaction *it, TimestampTz now)
 }
 
 bool
-is_something_else_wanted(const ConnectorWorker *worker, TimestampTz now)
+is_something_else_wanted()
 {
 	const ConnectorEntry *entry = my_entry();
 
 	return entry->is_changed || entry->is_tables_changed ||
-		   entry->refresh_wanted != entry->refresh_done ||
-		   TimestampDifferenceExceeds(worker->housekept_at, now, kMostDelayMs);
+		   entry->refresh_wanted != entry->refresh_done;
 }
 
 bool
-is_silent(const ConnectorWorker *worker, TimestampTz now)
+takes_too_long(const ConnectorWorker *worker, TimestampTz now)
 {
-	return TimestampDifferenceExceeds(worker->heard_ahead_at, now, kMostSilenceMs);
+	return TimestampDifferenceExceeds(worker->heard_ahead_at, now, kMostSilenceMs) ||
+		   TimestampDifferenceExceeds(worker->housekept_at, now, kMostDelayMs);
 }
 
 void
@@ -121,12 +121,12 @@ apply_ahead(ConnectorWorker *worker)
 			return false;
 		begin(worker, only, now);
 	}
-	if (is_something_else_wanted(worker, now))
+	if (is_something_else_wanted())
 	{
 		take_back(worker);
 		return false;
 	}
-	if (is_silent(worker, now))
+	if (takes_too_long(worker, now))
 	{
 		fall_behind(worker);
 		return false;
