@@ -72,7 +72,13 @@ finish_one_table(Copier *copier)
 				   table->phase == state::Phase::load &&
 				   state::count_open_chunks(table->id, table->generation) == 0;
 
-	if (is_done && !end_load(copier, table))
+	if (is_done)
+		set_copy_activity(table->id, 0, "ending the load");
+
+	bool is_later = is_done && !end_load(copier, table);
+
+	set_copy_activity(0, 0, nullptr);
+	if (is_later)
 	{
 		AbortCurrentTransaction();
 		return false;
@@ -166,8 +172,14 @@ drain_one_table(Copier *copier)
 	state::SyncedTable *table =
 		id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
 	bool keep = table != nullptr && table->state == state::TableState::catching_up &&
-				table->phase == state::Phase::none && table->wish == state::Wish::none &&
-				drain_locked(copier, table, kSegmentsATime);
+				table->phase == state::Phase::none && table->wish == state::Wish::none;
+
+	if (keep)
+	{
+		set_copy_activity(table->id, 0, "catching up");
+		keep = drain_locked(copier, table, kSegmentsATime);
+		set_copy_activity(0, 0, nullptr);
+	}
 
 	return end_piece(before, keep);
 }

@@ -242,7 +242,6 @@ ensure_key_index(const Copier *copier, const state::SyncedTable *table)
 		error = base::run_limited(remove_repeated_step, &job, kIndexLockMs);
 	if (error == nullptr)
 		finish_index(&job);
-	set_copy_activity(0, 0, nullptr);
 	if (error == nullptr)
 	{
 		base::failpoint("key_index_built", name);
@@ -331,8 +330,15 @@ build_one(const Copier *copier, XLogRecPtr applied)
 	if (table == nullptr || table->wish != state::Wish::none ||
 		(table->state != state::TableState::catching_up && !index->is_built))
 		return false;
-	if (!is_settled && !try_settle_rows(copier, &table, applied, &is_settled))
-		return false;
+	if (!is_settled)
+	{
+		set_copy_activity(table->id, 0, "catching up");
+		bool keep = try_settle_rows(copier, &table, applied, &is_settled);
+
+		set_copy_activity(0, 0, nullptr);
+		if (!keep)
+			return false;
+	}
 	return !is_settled || build_claimed(copier, table, index);
 }
 

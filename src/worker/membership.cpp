@@ -19,6 +19,7 @@
 #include "base/settings.hpp"
 #include "base/transaction.hpp"
 #include "source/slot.hpp"
+#include "source/waiting.hpp"
 #include "state/event.hpp"
 #include "state/shape.hpp"
 #include "worker/left_indexes.hpp"
@@ -80,13 +81,30 @@ is_published_otherwise(const state::SyncedTable *recorded, const source::Publish
 	return strcmp(recorded->fingerprint, published.fingerprint) != 0;
 }
 
+/*
+ * The table's row, from copy workers that hold it.  They are stopped in whatever they do: replaying a long spool or building an
+ * index takes minutes, and nothing is received meanwhile.  One that has just taken the row says so a moment later, so it is
+ * looked for again until the row is free.
+ */
+void
+take_from_copies(int64 table_id)
+{
+	constexpr long kPauseMs = 20;
+
+	for (stop_copies(table_id); state::load_table(table_id, state::RowLock::try_update) == nullptr;
+		 stop_copies(table_id))
+	{
+		if (state::load_table(table_id, state::RowLock::none) == nullptr)
+			return;
+		source::pause_ms(kPauseMs);
+	}
+}
+
 void
 release_table(ConnectorWorker *worker, const state::SyncedTable *table, const char *why)
 {
 	cancel_resync(worker->config, table);
-	stop_copies(table->id);
-	/* waits for the row locks of what was stopped */
-	(void) state::load_table(table->id, state::RowLock::update);
+	take_from_copies(table->id);
 	settle_left_indexes(worker->config->name, table);
 	state::release_table(table->id);
 	set_table_wait(table->id, nullptr);
@@ -100,8 +118,7 @@ republish_table(ConnectorWorker *worker, const state::SyncedTable *table,
 				const source::PublishedTable &published)
 {
 	cancel_resync(worker->config, table);
-	stop_copies(table->id);
-	(void) state::load_table(table->id, state::RowLock::update);
+	take_from_copies(table->id);
 	state::record_publication(table->id, describe_publication(published), true);
 	state::record_event(worker->config->name, state::source_table_name(table), "table_restarted",
 						table->source_oid != published.oid

@@ -144,7 +144,14 @@ skip_one_change(Copier *copier)
 {
 	MemoryContext before = begin_piece(copier);
 	state::SyncedTable *table = take_table(copier);
-	bool keep = table != nullptr && skip_locked(copier, table);
+	bool keep = false;
+
+	if (table != nullptr)
+	{
+		set_copy_activity(table->id, 0, "looking for the change that fails");
+		keep = skip_locked(copier, table);
+		set_copy_activity(0, 0, nullptr);
+	}
 
 	return end_piece(before, keep);
 }
