@@ -39,11 +39,24 @@ drop_origin(const char *name)
 	replorigin_drop_by_name((char *) name, true, false);
 }
 
+namespace
+{
+
+/* A process that is told to end in the middle of a commit rolls it back, after this. */
+void
+forget_at_exit(int, Datum)
+{
+	forget_commit_position();
+}
+
+} // namespace
+
 wire::Lsn
 use_origin(const char *name)
 {
 	RepOriginId id = replorigin_by_name((char *) name, false);
 
+	before_shmem_exit(forget_at_exit, (Datum) 0);
 	base::setup_origin_session(id);
 	replorigin_session_origin = id;
 	/* what the process before us committed may not be on disk yet, and this is confirmed at once */

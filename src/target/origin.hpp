@@ -26,8 +26,8 @@ wire::Lsn use_origin(const char *name);
 void set_commit_position(wire::Lsn position, TimestampTz at);
 
 /*
- * After an abort, before anything else is committed: the server keeps the position of a commit that failed and writes
- * it with the next one, whatever that is.
+ * When a commit has failed, before it is rolled back and before anything else is committed: the server keeps its position and
+ * writes it with the next commit, whatever that is, and from 16 on a rollback moves the origin there, too.
  */
 void forget_commit_position();
 

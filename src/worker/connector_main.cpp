@@ -13,6 +13,7 @@
 #include "base/subtransaction.hpp"
 #include "base/transaction.hpp"
 #include "state/event.hpp"
+#include "target/origin.hpp"
 #include "worker/process.hpp"
 #include "worker/registry.hpp"
 #include "worker/source_address.hpp"
@@ -341,6 +342,7 @@ livesync_connector_main(Datum argument)
 
 		EmitErrorReport();
 		FlushErrorState();
+		target::forget_commit_position();
 		/* it may come from within a subtransaction */
 		AbortOutOfAnyTransaction();
 		keep_behind(worker);

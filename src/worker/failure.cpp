@@ -91,8 +91,8 @@ set_table_apart(ConnectorWorker *worker, Route *route, const ErrorData *error, w
 	copy->hint = error->hint ? pstrdup(error->hint) : nullptr;
 	MemoryContextSwitchTo(old);
 
-	AbortCurrentTransaction();
 	target::forget_commit_position();
+	AbortCurrentTransaction();
 	base::begin_transaction();
 	if (base::is_lock_timeout(copy))
 		park_table(connector, table_id, table, copy, lsn);
@@ -110,8 +110,8 @@ begin_table_catch_up(ConnectorWorker *worker, const Route *route, wire::Lsn lsn)
 
 	int64 table_id = route->table->id;
 
-	AbortCurrentTransaction();
 	target::forget_commit_position();
+	AbortCurrentTransaction();
 	base::begin_transaction();
 	(void) state::load_table(table_id, state::RowLock::update);
 	state::finish_load(table_id, lsn);
@@ -128,8 +128,8 @@ begin_table_anew(ConnectorWorker *worker, const Route *route)
 	char *connector = MemoryContextStrdup(TopMemoryContext, worker->config->name);
 	int64 table_id = route->table->id;
 
-	AbortCurrentTransaction();
 	target::forget_commit_position();
+	AbortCurrentTransaction();
 	base::begin_transaction();
 	copy_again(connector, table_id);
 	base::commit_transaction();

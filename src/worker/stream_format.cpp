@@ -120,8 +120,8 @@ fall_back_to_text(ConnectorWorker *worker, const Route *route, const char *reaso
 	int connector_id = worker->config->id;
 	int64 table_id = route->table->id;
 
-	AbortCurrentTransaction();
 	target::forget_commit_position();
+	AbortCurrentTransaction();
 	base::begin_transaction();
 	/* what is recorded may say the same already, and will be mended there */
 	if (find_misfit(worker) == nullptr)
@@ -194,8 +194,8 @@ fall_back_from_value(ConnectorWorker *worker, const Route *route,
 	int connector_id = worker->config->id;
 
 	MemoryContextSwitchTo(old);
-	AbortCurrentTransaction();
 	target::forget_commit_position();
+	AbortCurrentTransaction();
 	base::begin_transaction();
 	state::note_unreadable_type(connector_id, failure.unreadable_type);
 	state::record_event(connector, table, "value_unreadable", reason);

@@ -72,6 +72,15 @@ sub allow_binary
 
 # --- every type at its limits ----------------------------------------------------------------
 
+# There are releases (17.11 and 18.6 among them) that do not read what they write.
+sub reads_empty_tsquery
+{
+	my $file = PostgreSQL::Test::Utils::tempdir() . '/tsquery';
+	at_target("COPY (SELECT ''::tsquery) TO '$file' (FORMAT binary)");
+	my $failed = $target->psql('postgres', "CREATE TEMPORARY TABLE q (q tsquery); COPY q FROM '$file' (FORMAT binary)");
+	return $failed == 0;
+}
+
 my %limits = (
 	bool        => [qw(true false)],
 	'"char"'    => [ q('a'), q('') ],
@@ -114,7 +123,7 @@ my %limits = (
 	polygon     => [ q('((1,2),(3,4),(5,6))') ],
 	circle      => [ q('<(1,2),3>') ],
 	tsvector    => [ q(''), q('a:1A,2 b:16383') ],
-	tsquery     => [ q(''), q('a & (b | !c) <-> d:*') ],
+	tsquery     => [ (reads_empty_tsquery() ? q('') : ()), q('a & (b | !c) <-> d:*') ],
 	pg_lsn      => [ q('FFFFFFFF/FFFFFFFF'), q('0/0') ],
 	xid8        => [ q('18446744073709551615') ],
 	int2vector  => [ q('1 2 3') ],
