@@ -40,7 +40,7 @@ commit_transaction()
 {
 	PopActiveSnapshot();
 	CommitTransactionCommand();
-	/* once a second at most; autovacuum knows of what we write by nothing else */
+	/* autovacuum knows of what we write by nothing else; once a second at most, the rest with a later commit */
 	(void) pgstat_report_stat(false);
 }
 

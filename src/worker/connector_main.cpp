@@ -238,13 +238,9 @@ wait_for_something(ConnectorWorker *worker)
 	bool is_busy = worker->nmarks > 0 || worker->is_polling || worker->tables_changed;
 	int events = WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
 
-	int happened =
-		WaitLatchOrSocket(MyLatch, events, socket, is_busy ? kBusyMs : kIdleMs, base::wait_event());
-
+	(void) WaitLatchOrSocket(MyLatch, events, socket, is_busy ? kBusyMs : kIdleMs,
+							 base::wait_event());
 	ResetLatch(MyLatch);
-	/* the statistics of the last commit, which came too soon after the one before */
-	if (!is_busy && (happened & WL_TIMEOUT) != 0 && is_at_boundary(worker))
-		(void) pgstat_report_stat(true);
 }
 
 void
