@@ -100,7 +100,7 @@ is($target->safe_psql('postgres', "SELECT last_error, hint FROM livesync.tables 
 	  . 'or sync it to another target or by a connector with another target_schema.', 'a table in two connectors is refused');
 $target->safe_psql('postgres', "SELECT livesync.remove_table('e', 'a.t')");
 poll($target, 'postgres', "SELECT count(*) = 0 FROM livesync.tables WHERE connector = 'e' AND source_table = 'a.t'");
-$target->safe_psql('postgres', "SELECT livesync.retry_table('f', 'a.t')");
+retry_table($target, 'postgres', 'f', 'a.t');
 wait_state($target, 'postgres', 'f', 'a.t', 'streaming');
 pass('and copied by the second one when the first has let it go');
 
