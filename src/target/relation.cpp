@@ -292,7 +292,8 @@ look_at_partitions(TargetRelation *it, Relation rel)
 							it->schema, it->name, RelationGetRelationName(leaf)),
 					 errhint("Detach the partition, or give the table another target.")));
 		it->fires_triggers |= has_firing_trigger(leaf);
-		relation_close(leaf, AccessShareLock);
+		/* the root, which comes first, is its opener's */
+		relation_close(leaf, lfirst_oid(cell) == it->relid ? NoLock : AccessShareLock);
 	}
 	list_free(leaves);
 }

@@ -68,7 +68,12 @@ give_up(const Copier *copier, const ExchangeJob &job, const ErrorData *error)
 {
 	AbortCurrentTransaction();
 	base::begin_transaction();
-	(void) state::load_table(job.table->id, state::RowLock::update);
+	const state::SyncedTable *table = state::load_table(job.table->id, state::RowLock::update);
+
+	/* the rollback let another worker take it up, which has failed in the same way */
+	if (table == nullptr || table->phase != state::Phase::exchange ||
+		state::load_table(job.shadow->id, state::RowLock::none) == nullptr)
+		return;
 	state::leave_exchange(job.table->id);
 	drop_target(job.shadow);
 	state::delete_table(job.shadow->id);
