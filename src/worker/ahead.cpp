@@ -19,6 +19,7 @@
 
 #include "base/failpoint.hpp"
 #include "base/transaction.hpp"
+#include "target/origin.hpp"
 #include "worker/registry.hpp"
 #include "worker/streamed.hpp"
 
@@ -194,6 +195,7 @@ start_again_behind(ConnectorWorker *worker)
 	if (worker->ahead == nullptr)
 		return;
 	keep_behind(worker);
+	target::forget_commit_position();
 	AbortCurrentTransaction();
 	set_ending(Ending::again);
 	proc_exit(0);

@@ -331,6 +331,7 @@ flush_batch(ConnectorWorker *worker)
 void
 roll_back_local(ConnectorWorker *worker)
 {
+	target::forget_commit_position();
 	AbortCurrentTransaction();
 	MemoryContextSwitchTo(worker->turn);
 	forget_changes(worker->routes);
