@@ -433,7 +433,7 @@ commit_local(ConnectorWorker *worker)
 	if (!worker->in_local_transaction)
 	{
 		/* nothing of it was for us: the position is taken over when idle */
-		worker->has_uncommitted = false;
+		worker->has_uncommitted = worker->has_napped = false;
 		worker->applied = Max(worker->applied, worker->end_lsn);
 		show_positions(worker);
 		return;
@@ -446,7 +446,7 @@ commit_local(ConnectorWorker *worker)
 	base::failpoint("apply_before_commit");
 	base::commit_transaction();
 	worker->in_local_transaction = false;
-	worker->has_uncommitted = false;
+	worker->has_uncommitted = worker->has_napped = false;
 	base::failpoint("apply_after_commit");
 	worker->origin = Max(worker->origin, worker->end_lsn);
 	worker->applied = Max(worker->applied, worker->end_lsn);

@@ -8,6 +8,7 @@
  *   stream_format     text or binary values in the stream
  *   receive           stream → decoder → routes, or temporary files
  *   ahead             temporary files → routes, before the commit
+ *   gather            naps under load
  *   streamed_commit   temporary files → routes, at the commit
  *   logical_message   what pg_logical_emit_message() wrote at the source → events
  *   conflict_log      tells conflicts in the server log
@@ -88,6 +89,12 @@ struct ConnectorWorker
 	wire::Lsn end_lsn;	  /* of the last whole source transaction */
 	TimestampTz commit_time;
 
+	/* gather.cpp: how many messages come */
+	int64 window_messages;
+	TimestampTz window_at;
+	bool is_dense;	 /* the window before had many */
+	bool has_napped; /* since the last commit */
+
 	/* positions */
 	wire::Lsn received;
 	wire::Lsn applied;			  /* everything before it is applied here, perhaps not flushed */
@@ -164,6 +171,10 @@ void fall_behind(ConnectorWorker *worker);
 void keep_behind(const ConnectorWorker *worker);
 /* Before something is recorded with the position of the commit: if it is not known, begin again. Else nothing. */
 void start_again_behind(ConnectorWorker *worker);
+
+/* gather.cpp; many messages come, and more will be there in a moment */
+bool is_dense(ConnectorWorker *worker);
+void nap(ConnectorWorker *worker);
 
 /* streamed_commit.cpp */
 void take_streamed_commit(ConnectorWorker *worker, const wire::StreamCommit &commit);

@@ -260,6 +260,11 @@ run(ConnectorWorker *worker)
 
 		bool any = receive_some(worker);
 
+		if (!any && worker->has_uncommitted && !worker->has_napped && is_dense(worker))
+		{
+			nap(worker);
+			continue;
+		}
 		/* nothing more is there: what is whole is committed at once */
 		if (!any && !worker->in_source_transaction && worker->has_uncommitted)
 			commit_local(worker);
@@ -278,7 +283,11 @@ run(ConnectorWorker *worker)
 		}
 		else if (worker->has_uncommitted && !worker->in_source_transaction && is_batch_due(worker))
 			commit_local(worker);
-		if (!any && !apply_ahead(worker))
+		if (any || apply_ahead(worker))
+			continue;
+		if (is_dense(worker))
+			nap(worker);
+		else
 			wait_for_something(worker);
 	}
 }

@@ -379,6 +379,7 @@ receive_some(ConnectorWorker *worker)
 		if (received == source::Received::nothing)
 			break;
 		any = true;
+		worker->window_messages++;
 		worker->received = Max(worker->received, message.end);
 		worker->largest_message = Max(worker->largest_message, message.payload.size());
 		if (received == source::Received::keepalive)
