@@ -18,8 +18,6 @@
 #include "worker/connector.hpp"
 
 #include "base/failpoint.hpp"
-#include "base/transaction.hpp"
-#include "target/origin.hpp"
 #include "worker/registry.hpp"
 #include "worker/streamed.hpp"
 
@@ -195,8 +193,7 @@ start_again_behind(ConnectorWorker *worker)
 	if (worker->ahead == nullptr)
 		return;
 	keep_behind(worker);
-	target::forget_commit_position();
-	AbortCurrentTransaction();
+	abort_local();
 	set_ending(Ending::again);
 	proc_exit(0);
 }

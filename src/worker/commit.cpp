@@ -329,10 +329,16 @@ flush_batch(ConnectorWorker *worker)
 }
 
 void
-roll_back_local(ConnectorWorker *worker)
+abort_local()
 {
 	target::forget_commit_position();
 	AbortCurrentTransaction();
+}
+
+void
+roll_back_local(ConnectorWorker *worker)
+{
+	abort_local();
 	MemoryContextSwitchTo(worker->turn);
 	forget_changes(worker->routes);
 	empty_batch(worker);
@@ -360,9 +366,7 @@ truncate_step(void *argument)
 ErrorData *
 try_truncate(Truncation *it)
 {
-	ErrorData *error = base::run_limited(truncate_step, it, base::settings::lock_timeout_ms);
-
-	return error;
+	return base::run_limited(truncate_step, it, base::settings::lock_timeout_ms);
 }
 
 } // namespace

@@ -194,7 +194,9 @@ void flush_route(ConnectorWorker *worker, Route *route);
 void flush_batch(ConnectorWorker *worker);
 void truncate_routes(ConnectorWorker *worker, Route **routes, int count, bool restart_identity);
 void commit_local(ConnectorWorker *worker);
-/* Nothing of it remains here either; there must be no spool entries in it. */
+/* The local transaction, with the position that its commit would have had: what a rollback must not leave behind. */
+void abort_local();
+/* The same, and nothing of it remains here either; there must be no spool entries in it. */
 void roll_back_local(ConnectorWorker *worker);
 bool is_batch_full(const ConnectorWorker *worker);
 bool is_batch_due(const ConnectorWorker *worker);
@@ -224,6 +226,12 @@ void schedule_copies(ConnectorWorker *worker);
 void sync_sequences(ConnectorWorker *worker, TimestampTz now);
 
 /* failure.cpp */
+/*
+ * Why this process begins again at the position that is applied: all that is not committed is rolled back, and the reason is
+ * recorded between the two, in a transaction of its own.
+ */
+void begin_record();
+[[noreturn]] void start_again();
 /* The table failed, or a lock keeps us out of it: its changes go to its spool from there on. */
 [[noreturn]] void set_table_apart(ConnectorWorker *worker, Route *route, const ErrorData *error,
 								  wire::Lsn lsn);

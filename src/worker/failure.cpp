@@ -75,6 +75,21 @@ mark_drain_failed(int connector_id, const char *connector, const state::SyncedTa
 }
 
 void
+begin_record()
+{
+	abort_local();
+	base::begin_transaction();
+}
+
+void
+start_again()
+{
+	base::commit_transaction();
+	set_ending(Ending::again);
+	proc_exit(0);
+}
+
+void
 set_table_apart(ConnectorWorker *worker, Route *route, const ErrorData *error, wire::Lsn lsn)
 {
 	start_again_behind(worker);
@@ -91,16 +106,12 @@ set_table_apart(ConnectorWorker *worker, Route *route, const ErrorData *error, w
 	copy->hint = error->hint ? pstrdup(error->hint) : nullptr;
 	MemoryContextSwitchTo(old);
 
-	target::forget_commit_position();
-	AbortCurrentTransaction();
-	base::begin_transaction();
+	begin_record();
 	if (base::is_lock_timeout(copy))
 		park_table(connector, table_id, table, copy, lsn);
 	else
 		mark_table_failed(connector, table_id, table, copy, lsn);
-	base::commit_transaction();
-	set_ending(Ending::again);
-	proc_exit(0);
+	start_again();
 }
 
 void
@@ -110,14 +121,10 @@ begin_table_catch_up(ConnectorWorker *worker, const Route *route, wire::Lsn lsn)
 
 	int64 table_id = route->table->id;
 
-	target::forget_commit_position();
-	AbortCurrentTransaction();
-	base::begin_transaction();
+	begin_record();
 	(void) state::load_table(table_id, state::RowLock::update);
 	state::finish_load(table_id, lsn);
-	base::commit_transaction();
-	set_ending(Ending::again);
-	proc_exit(0);
+	start_again();
 }
 
 void
@@ -128,13 +135,9 @@ begin_table_anew(ConnectorWorker *worker, const Route *route)
 	char *connector = MemoryContextStrdup(TopMemoryContext, worker->config->name);
 	int64 table_id = route->table->id;
 
-	target::forget_commit_position();
-	AbortCurrentTransaction();
-	base::begin_transaction();
+	begin_record();
 	copy_again(connector, table_id);
-	base::commit_transaction();
-	set_ending(Ending::again);
-	proc_exit(0);
+	start_again();
 }
 
 void

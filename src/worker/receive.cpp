@@ -274,15 +274,6 @@ decode(std::string_view raw, bool in_piece)
 }
 
 void
-push_context(ErrorContextCallback *callback, ReceiveContext *at)
-{
-	callback->callback = describe_message;
-	callback->arg = at;
-	callback->previous = error_context_stack;
-	error_context_stack = callback;
-}
-
-void
 take_keepalive(ConnectorWorker *worker, const source::StreamMessage &message)
 {
 	if (is_at_boundary(worker))
@@ -320,9 +311,9 @@ take_message(ConnectorWorker *worker, std::string_view raw)
 	bool in_piece = is_in_piece(worker->streamed);
 	wire::Message message = decode(raw, in_piece);
 	ReceiveContext at{worker, message.kind};
-	ErrorContextCallback callback;
+	ErrorContextCallback callback{error_context_stack, describe_message, &at};
 
-	push_context(&callback, &at);
+	error_context_stack = &callback;
 	if (in_piece)
 		take_piece_message(worker, message, raw);
 	else
@@ -339,11 +330,11 @@ take_kept_message(ConnectorWorker *worker, std::string_view raw)
 {
 	wire::Message message = decode(raw, false);
 	ReceiveContext at{worker, message.kind};
-	ErrorContextCallback callback;
+	ErrorContextCallback callback{error_context_stack, describe_message, &at};
 
 	if (worker->ahead != nullptr && !fits_ahead(worker, message, raw))
 		return false;
-	push_context(&callback, &at);
+	error_context_stack = &callback;
 	take_plain_message(worker, message, raw);
 	error_context_stack = callback.previous;
 	return true;

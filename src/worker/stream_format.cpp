@@ -22,7 +22,6 @@
 #include "state/event.hpp"
 #include "state/stream_format.hpp"
 #include "target/binary_value.hpp"
-#include "target/origin.hpp"
 #include "worker/registry.hpp"
 
 namespace worker
@@ -38,11 +37,10 @@ can_send_binary(const ConnectorWorker *worker)
 }
 
 char *
-describe_type(const char *table, const char *column)
+describe_type(const char *table, const char *column, const char *objection)
 {
-	return psprintf("Column \"%s\" of table \"%s\" has a type whose binary form another server may "
-					"take for something else.",
-					column, table);
+	return psprintf("Column \"%s\" of table \"%s\" has a type whose binary form%s.", column, table,
+					objection);
 }
 
 char *
@@ -52,22 +50,14 @@ describe_difference(const char *table, const char *column, Oid target_type)
 					format_type_be(target_type));
 }
 
-char *
-describe_unreadable_type(const char *table, const char *column)
-{
-	return psprintf("Column \"%s\" of table \"%s\" has a type whose binary form, as the source "
-					"writes it, could not be read here.",
-					column, table);
-}
-
 /* nullptr: values of this type may come in binary form. */
 char *
 why_text(const ConnectorWorker *worker, Oid type, const char *table, const char *column)
 {
 	if (!target::is_binary_type(type, worker->stream_connection->server_version))
-		return describe_type(table, column);
+		return describe_type(table, column, " another server may take for something else");
 	if (state::contains_type(worker->unreadable_types, type))
-		return describe_unreadable_type(table, column);
+		return describe_type(table, column, ", as the source writes it, could not be read here");
 	return nullptr;
 }
 
@@ -120,15 +110,11 @@ fall_back_to_text(ConnectorWorker *worker, const Route *route, const char *reaso
 	int connector_id = worker->config->id;
 	int64 table_id = route->table->id;
 
-	target::forget_commit_position();
-	AbortCurrentTransaction();
-	base::begin_transaction();
+	begin_record();
 	/* what is recorded may say the same already, and will be mended there */
 	if (find_misfit(worker) == nullptr)
 		state::record_text_reason(connector_id, table_id, worker->commit_lsn, text);
-	base::commit_transaction();
-	set_ending(Ending::again);
-	proc_exit(0);
+	start_again();
 }
 
 } // namespace
@@ -194,14 +180,10 @@ fall_back_from_value(ConnectorWorker *worker, const Route *route,
 	int connector_id = worker->config->id;
 
 	MemoryContextSwitchTo(old);
-	target::forget_commit_position();
-	AbortCurrentTransaction();
-	base::begin_transaction();
+	begin_record();
 	state::note_unreadable_type(connector_id, failure.unreadable_type);
 	state::record_event(connector, table, "value_unreadable", reason);
-	base::commit_transaction();
-	set_ending(Ending::again);
-	proc_exit(0);
+	start_again();
 }
 
 /* A drain has met such a value. */
