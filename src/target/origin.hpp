@@ -22,12 +22,13 @@ void drop_origin(const char *name); /* nothing when there is none */
 
 /* This process becomes the one that advances it; returns the position. Needs a transaction. */
 wire::Lsn use_origin(const char *name);
-/* The commit of the current transaction advances the origin to here. */
+/* The commit of the current transaction advances the origin to here; another transaction's does not. */
 void set_commit_position(wire::Lsn position, TimestampTz at);
 
 /*
- * When a commit has failed, before it is rolled back and before anything else is committed: the server keeps its position and
- * writes it with the next commit, whatever that is, and from 16 on a rollback moves the origin there, too.
+ * When a commit has failed, before it is rolled back: from 16 on the server moves the origin at a rollback as well, also of
+ * a part of a transaction, to the position that it was given.  So it is given one at the last moment, and that is taken away
+ * when the commit fails even then.
  */
 void forget_commit_position();
 
