@@ -5,7 +5,7 @@
 # slot; one that was made without it is not there after the failover, and nothing can bring its changes back.  So slots
 # are made so, old ones are altered, and where the slot was not on the standby the error must say what has happened.
 #
-# Needs a server of 17 or later, the one that is tested or another (LIVESYNC_SOURCES).
+# Needs a server of 17 or later, the one that is tested or another: LIVESYNC_SOURCES=$(tools/other-servers).
 
 use strict;
 use warnings;
@@ -66,6 +66,13 @@ SQL
 # With sync_replication_slots a worker of the standby does this every few seconds.
 sub take_over_slot
 {
+	# The slot must not need older rows of the catalog than the standby has.  It moves on by lists of the running transactions,
+	# of which the primary writes one every 15 s by itself.
+	for (1, 2)
+	{
+		$primary->safe_psql('postgres', 'SELECT pg_log_standby_snapshot()');
+		wait_caught_up($primary, $target, 'c', target_db => $db);
+	}
 	return poll($standby, 'postgres', "SELECT count(*) = 1 FROM pg_sync_replication_slots(), "
 		  . "LATERAL (SELECT FROM pg_replication_slots WHERE synced AND NOT temporary) s");
 }

@@ -5,7 +5,7 @@
 # A source is upgraded at another time than the target, so each must do.
 #
 # Needs servers of those versions: those of Debian's packages, or others that are named:
-#   LIVESYNC_SOURCES=/opt/pg14/bin:/opt/pg17/bin test/run t/222
+#   LIVESYNC_SOURCES=$(tools/other-servers) test/run t/222
 
 use strict;
 use warnings;
@@ -45,8 +45,11 @@ SQL
 	return;
 }
 
-# A transaction that has written to a table before it was published, and goes on, makes older minor releases (before
-# 13.21, 14.18, 15.13, 16.9 and 17.5) take the table for unpublished from then on, until the connection ends.
+# The first minor releases of which a walsender does not forget that a table was published meanwhile.
+my %mended = (13 => 21, 14 => 18, 15 => 13, 16 => 9, 17 => 5);
+
+# A transaction that has written to a table before it was published, and goes on, makes older ones take the table for
+# unpublished from then on, until the connection ends.
 sub check_published_late
 {
 	my ($source, $db) = @_;
@@ -142,7 +145,7 @@ SQL
 	is($target->safe_psql($db, 'SELECT coalesce(is_binary, false) FROM livesync.connector'), $version >= 14 ? 't' : 'f', 'values come in binary form from 14 on');
 	$_->quit for @sessions;
 	check_generated($source, $db) if $version >= 18;
-	check_published_late($source, $db);
+	check_published_late($source, $db) if $source->safe_psql('postgres', 'SHOW server_version') =~ /^\d+\.(\d+)/ && $1 < ($mended{$version} // 0);
 	$target->safe_psql($db, 'SELECT livesync.pause_connector(name) FROM livesync.connectors');
 	check_logs($source);
 	$source->stop;

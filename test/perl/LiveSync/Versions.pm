@@ -14,6 +14,7 @@ LiveSync::Versions - servers of other versions than the one that is tested, as s
 They are those of Debian's packages, and those that the environment names:
 
   LIVESYNC_SOURCES=/opt/pg14/bin:/opt/pg17/bin test/run t/222
+  LIVESYNC_SOURCES=$(tools/other-servers) test/run t/222
 
 =cut
 
