@@ -149,7 +149,8 @@ livesync_copy_main(Datum argument)
 
 		EmitErrorReport();
 		FlushErrorState();
-		AbortCurrentTransaction();
+		/* it may come from within a subtransaction */
+		AbortOutOfAnyTransaction();
 		note_copy_failure();
 		record_failure_and_exit(connector_id, error);
 	}

@@ -72,6 +72,15 @@ wait_caught_up($source, $target, 'c');
 same_tables($source, 'postgres', $target, 'postgres', ['public.t'], 'it goes on when the source is back');
 is($target->safe_psql('postgres', 'SELECT status FROM livesync.connectors'), 'streaming', 'and the view says so');
 
+# --- a chunk that fails ------------------------------------------------------------------------
+
+failpoint($target, 'chunk_locked=error');
+$target->safe_psql('postgres', q{DELETE FROM livesync.event; SELECT livesync.resync_table('c', 'public.t')});
+poll($target, 'postgres', q{SELECT count(*) > 0 FROM livesync.events WHERE event = 'connector_failed' AND detail ~ 'chunk_locked'});
+pass('why a copy worker failed in the middle of a chunk is recorded');
+clear_failpoints($target);
+wait_sync($source, $target, 'c');
+
 # --- a shutdown --------------------------------------------------------------------------------
 
 $target->stop('fast');
