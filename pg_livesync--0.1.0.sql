@@ -79,6 +79,7 @@ CREATE TABLE livesync.synced_table (
 	admit_lsn		pg_lsn,						-- newly published: the slot must have confirmed this first
 	end_lsn			pg_lsn,						-- the stream must have passed this before the table streams
 	parked_lsn		pg_lsn,						-- streamed before: the first commit that is not applied here
+	streams_since	timestamptz,				-- when it began to stream, the first time
 	hypertable_column text,						-- a target that we create becomes a hypertable (TimescaleDB) by it
 	chunk_interval	interval,					-- of that hypertable; null: the default
 	released		boolean NOT NULL DEFAULT false,	-- left the publication; kept to know what its target holds
@@ -206,7 +207,9 @@ CREATE TABLE livesync.table_stats (
 	replayed_batches bigint NOT NULL DEFAULT 0,
 	errors			bigint NOT NULL DEFAULT 0,
 	skipped			bigint NOT NULL DEFAULT 0,	-- by skip_change
-	update_exists	bigint NOT NULL DEFAULT 0
+	update_exists	bigint NOT NULL DEFAULT 0,
+	update_origin_differs bigint NOT NULL DEFAULT 0,
+	delete_origin_differs bigint NOT NULL DEFAULT 0
 );
 
 CREATE TABLE livesync.event (
@@ -571,13 +574,14 @@ SELECT c.name AS connector,
 	t.source_schema || '.' || t.source_name AS source_table,
 	s.inserts, s.updates, s.deletes, s.truncates,
 	s.insert_exists, s.update_missing, s.delete_missing,
-	s.batches, s.replayed_batches, s.errors, s.skipped, s.update_exists
+	s.batches, s.replayed_batches, s.errors, s.skipped, s.update_exists,
+	s.update_origin_differs, s.delete_origin_differs
 FROM livesync.table_stats s
 JOIN livesync.synced_table t ON t.id = s.table_id AND NOT t.released
 JOIN livesync.connector c ON c.id = t.connector_id
 WHERE livesync.may_see(c.owner);
 COMMENT ON VIEW livesync.stats IS
-'Changes applied to each table, conflicts by their names (the source wins), sets of changes applied (batches) and applied again one by one (replayed_batches), errors, changes dropped by skip_change (skipped).';
+'Changes applied to each table, conflicts by their names (the source wins), sets of changes applied (batches) and applied again one by one (replayed_batches), errors, changes dropped by skip_change (skipped). update_origin_differs and delete_origin_differs: rows that somebody else had written since the table streams; counted only while track_commit_timestamp is on here, and not in hypertables.';
 
 CREATE VIEW livesync.events WITH (security_barrier) AS
 SELECT at, connector, source_table, event, detail FROM livesync.event WHERE livesync.may_see(owner) ORDER BY id;

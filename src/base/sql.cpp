@@ -189,6 +189,12 @@ get_oid(uint64 row, int number)
 	return DatumGetObjectId(not_null_column(row, number));
 }
 
+TimestampTz
+get_timestamp(uint64 row, int number)
+{
+	return DatumGetTimestampTz(not_null_column(row, number));
+}
+
 XLogRecPtr
 get_lsn(uint64 row, int number)
 {

@@ -53,6 +53,7 @@ char get_char(uint64 row, int column);
 int32 get_int(uint64 row, int column);
 int64 get_bigint(uint64 row, int column);
 Oid get_oid(uint64 row, int column);
+TimestampTz get_timestamp(uint64 row, int column);			   /* NULL: 0 */
 XLogRecPtr get_lsn(uint64 row, int column);					   /* NULL: 0 */
 char *get_text(const SqlScope &scope, uint64 row, int column); /* NULL: nullptr */
 char **get_text_array(const SqlScope &scope, uint64 row, int column, int *count);

@@ -21,6 +21,8 @@ struct TableStats
 	int64 update_missing;
 	int64 delete_missing;
 	int64 update_exists;
+	int64 update_origin_differs;
+	int64 delete_origin_differs;
 	int64 batches;
 	int64 replayed_batches;
 };

@@ -22,7 +22,7 @@ namespace
 	"coalesce(paused_from, failed_from, state), "                                                  \
 	"(SELECT w.wanted FROM livesync.wish w WHERE w.table_id = synced_table.id), last_error, "      \
 	"parked_lsn, hypertable_column, chunk_interval::text, storage, coalesce(shadow_of, 0), "       \
-	"coalesce(parked_segment, 0), pg_catalog.md5(partitions) FROM livesync.synced_table "
+	"coalesce(parked_segment, 0), pg_catalog.md5(partitions), streams_since FROM livesync.synced_table "
 
 struct StateWord
 {
@@ -153,6 +153,7 @@ read_row(const SqlScope &scope, uint64 row)
 	it->shadow_of = get_bigint(row, 34);
 	it->parked_segment = get_bigint(row, 35);
 	it->partitions = get_text(scope, row, 36);
+	it->streams_since = get_timestamp(row, 37);
 	return it;
 }
 
@@ -468,6 +469,7 @@ set_streaming(int64 id)
 {
 	run_alone("UPDATE livesync.synced_table SET state = 'streaming', phase = '', snapshot = NULL, "
 			  "parked_lsn = NULL, "
+			  "streams_since = coalesce(streams_since, pg_catalog.clock_timestamp()), "
 			  "last_error = NULL, hint = NULL, error_lsn = NULL, failed_from = NULL, "
 			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
 			  {bigint_value(id)});

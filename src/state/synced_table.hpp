@@ -85,7 +85,8 @@ struct SyncedTable
 	char *snapshot;
 	XLogRecPtr admit_lsn;
 	XLogRecPtr end_lsn;
-	XLogRecPtr parked_lsn; /* of one that streamed before */
+	XLogRecPtr parked_lsn;	   /* of one that streamed before */
+	TimestampTz streams_since; /* 0: it has never streamed */
 	char *storage;
 	int64 bytes_expected;
 	int chunks_total;

@@ -75,6 +75,7 @@ struct Move
 	const Bitmapset *unchanged;
 	WriteRow row;
 	uint64 found;
+	int64 differs;
 };
 
 void
@@ -82,7 +83,8 @@ try_move(void *argument)
 {
 	Move *it = (Move *) argument;
 
-	it->found = write_rows(it->relation, Statement::move, it->unchanged, &it->row, 1);
+	it->differs = 0;
+	it->found = write_rows(it->relation, Statement::move, it->unchanged, &it->row, 1, &it->differs);
 }
 
 /*
@@ -93,11 +95,14 @@ uint64
 move_row(Run *run, const Bitmapset *unchanged, const WriteRow &row)
 {
 	TargetRelation *relation = run->relation;
-	Move it{relation, unchanged, row, 0};
+	Move it{relation, unchanged, row, 0, 0};
 	ErrorData *error = base::run_in_subtransaction(try_move, &it);
 
 	if (error == nullptr)
+	{
+		run->counts.update_origin_differs += it.differs;
 		return it.found;
+	}
 	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || !relation->has_key_index)
 		ReThrowError(error);
 
@@ -117,6 +122,7 @@ move_row(Run *run, const Bitmapset *unchanged, const WriteRow &row)
 	if (it.found == 0)
 		ReThrowError(error);
 	run->counts.update_exists++;
+	run->counts.update_origin_differs += it.differs;
 	return it.found;
 }
 
@@ -129,14 +135,15 @@ update_one(Run *run, const PendingChange *change)
 	row.values = values_of(change->new_tuple);
 	row.find = find_values_of(relation, change, row.values);
 	Bitmapset *unchanged = unchanged_columns(relation, row.values);
+	int64 *differs = &run->counts.update_origin_differs;
 	uint64 found;
 
 	if (relation->nkeys == 0)
-		found = update_equal_rows(relation, unchanged, &row, 1);
+		found = update_equal_rows(relation, unchanged, &row, 1, differs);
 	else if (changes_key(relation, row.find, row.values))
 		found = move_row(run, unchanged, row);
 	else
-		found = write_rows(relation, Statement::update, unchanged, &row, 1);
+		found = write_rows(relation, Statement::update, unchanged, &row, 1, differs);
 	run->counts.updates++;
 	if (found == 0)
 		run->counts.update_missing++;
@@ -147,8 +154,10 @@ delete_one(Run *run, const PendingChange *change)
 {
 	TargetRelation *relation = run->relation;
 	WriteRow row{nullptr, find_values_of(relation, change, nullptr)};
-	uint64 found = relation->nkeys == 0 ? delete_equal_rows(relation, &row, 1)
-										: write_rows(relation, Statement::del, nullptr, &row, 1);
+	int64 *differs = &run->counts.delete_origin_differs;
+	uint64 found = relation->nkeys == 0
+					   ? delete_equal_rows(relation, &row, 1, differs)
+					   : write_rows(relation, Statement::del, nullptr, &row, 1, differs);
 
 	run->counts.deletes++;
 	if (found == 0)
@@ -229,7 +238,8 @@ write_updates(Run *run, RowSet set)
 				others.rows[others.count++] = set.rows[i];
 			bms_free(mine);
 		}
-		uint64 found = write_rows(run->relation, Statement::update, unchanged, set.rows, same);
+		uint64 found = write_rows(run->relation, Statement::update, unchanged, set.rows, same,
+								  &run->counts.update_origin_differs);
 
 		if (found < same)
 			run->counts.update_missing += (int64) (same - found);
@@ -243,7 +253,8 @@ write_fold(Run *run, const Fold &fold)
 	RowSet loud = rows_with(fold, is_loud_delete);
 	RowSet quiet = rows_with(fold, is_quiet_delete);
 	RowSet inserts = rows_with(fold, is_insert);
-	uint64 found = write_rows(run->relation, Statement::del, nullptr, loud.rows, loud.count);
+	uint64 found = write_rows(run->relation, Statement::del, nullptr, loud.rows, loud.count,
+							  &run->counts.delete_origin_differs);
 
 	if (found < loud.count)
 		run->counts.delete_missing += (int64) (loud.count - found);
@@ -330,6 +341,8 @@ add_counts(ApplyCounts *total, const ApplyCounts &part)
 	total->update_missing += part.update_missing;
 	total->delete_missing += part.delete_missing;
 	total->update_exists += part.update_exists;
+	total->update_origin_differs += part.update_origin_differs;
+	total->delete_origin_differs += part.delete_origin_differs;
 }
 
 } // namespace

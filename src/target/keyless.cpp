@@ -88,13 +88,14 @@ write_run(TargetRelation *relation, KeylessRun *run, ApplyCounts *counts)
 	}
 	else if (run->kind == wire::MessageKind::update)
 	{
-		found = update_equal_rows(relation, run->unchanged, run->rows, run->count);
+		found = update_equal_rows(relation, run->unchanged, run->rows, run->count,
+								  &counts->update_origin_differs);
 		counts->updates += (int64) run->count;
 		counts->update_missing += (int64) (run->count - Min(found, run->count));
 	}
 	else
 	{
-		found = delete_equal_rows(relation, run->rows, run->count);
+		found = delete_equal_rows(relation, run->rows, run->count, &counts->delete_origin_differs);
 		counts->deletes += (int64) run->count;
 		counts->delete_missing += (int64) (run->count - Min(found, run->count));
 	}

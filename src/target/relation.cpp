@@ -7,6 +7,7 @@
 
 #include "base/sql.hpp"
 #include "target/hypertable.hpp"
+#include "target/row_origin.hpp"
 
 #include <string_view>
 
@@ -402,6 +403,7 @@ fill(TargetRelation *it, Relation rel, const RelationSpec &spec)
 	map_columns(it, rel, spec);
 	choose_keys(it, rel, spec);
 	map_dimensions(it);
+	it->tells_writers = is_origin_kept() && it->hypertable == nullptr;
 	it->sql_name = has_children && it->hypertable == nullptr ? psprintf("ONLY %s", it->insert_name)
 															 : it->insert_name;
 	judge_indexes(it, rel);

@@ -78,8 +78,10 @@ struct TargetRelation
 	int nextra;
 	bool
 		has_always_identity; /* besides the keys; an UPDATE may not set them: see renumber_text() */
-	bool fires_triggers;	 /* ENABLE ALWAYS or REPLICA: one by one, in order */
-	Hypertable *hypertable;	 /* nullptr: it is none */
+	bool tells_writers;		 /* who wrote a row last can be known: see row_origin.hpp */
+	TimestampTz streams_since; /* set by who applies; 0: nobody asks who wrote a row */
+	bool fires_triggers;	   /* ENABLE ALWAYS or REPLICA: one by one, in order */
+	Hypertable *hypertable;	   /* nullptr: it is none */
 	bool needs_inserts; /* of a hypertable whose COPY would leave continuous aggregates untold */
 	int time_column;	/* index into columns that bounds are put on; -1: none */
 	int time_find; /* place of that column among the values that find a row; -1: not among them */

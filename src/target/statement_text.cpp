@@ -176,8 +176,11 @@ renumber_text(const TargetRelation *relation, const Bitmapset *unchanged, bool w
 		appendStringInfo(&sql, "SELECT 1 FROM %s t, %s %s WHERE %s AND NOT ", relation->sql_name,
 						 from, alias, match);
 	append_is_renumbered(&sql, relation, unchanged, with_keys, alias);
-	appendStringInfo(&sql, "%s) SELECT 1 FROM inserted UNION ALL SELECT 1 FROM updated",
-					 assigned > 0 ? " RETURNING 1" : "");
+	appendStringInfo(&sql, "%s) ", assigned > 0 ? " RETURNING 1" : "");
+	if (pairs[0] != '\0' && relation->tells_writers)
+		appendStringInfoString(&sql, "SELECT writer FROM pairs");
+	else
+		appendStringInfoString(&sql, "SELECT 1 FROM inserted UNION ALL SELECT 1 FROM updated");
 	return sql.data;
 }
 
@@ -233,11 +236,11 @@ append_record(StringInfo sql, const TargetRelation *relation, bool of_target)
 void
 append_equal_pairs(StringInfo sql, const TargetRelation *relation)
 {
-	appendStringInfoString(sql,
-						   "(SELECT m.place_table, m.place, w.* FROM ("
-						   "SELECT s.*, pg_catalog.row_number() OVER (PARTITION BY s.h, s.r) AS n "
-						   "FROM (SELECT t.tableoid AS place_table, t.ctid AS place, "
-						   "x.r, pg_catalog.hash_record_extended(x.r, 0) AS h FROM ");
+	appendStringInfoString(
+		sql, "(SELECT m.place_table, m.place, m.writer, w.* FROM ("
+			 "SELECT s.*, pg_catalog.row_number() OVER (PARTITION BY s.h, s.r) AS n "
+			 "FROM (SELECT t.tableoid AS place_table, t.ctid AS place, t.xmin AS writer, "
+			 "x.r, pg_catalog.hash_record_extended(x.r, 0) AS h FROM ");
 	appendStringInfo(sql, "%s t CROSS JOIN LATERAL (SELECT ", relation->sql_name);
 	append_record(sql, relation, true);
 	appendStringInfoString(sql, " AS r OFFSET 0) x) s WHERE s.h IN (SELECT "
@@ -252,6 +255,14 @@ append_equal_pairs(StringInfo sql, const TargetRelation *relation)
 	append_record(sql, relation, false);
 	appendStringInfo(sql, ", 0) AS h FROM %s b) q) w ON m.h = w.h AND m.n = w.n AND m.r = w.r) p",
 					 kBatchName);
+}
+
+/* The statement writes the rows of those pairs, and says who wrote each before when that can be known. */
+void
+append_at_place(StringInfo sql, const TargetRelation *relation)
+{
+	appendStringInfo(sql, " WHERE t.tableoid = p.place_table AND t.ctid = p.place%s",
+					 relation->tells_writers ? " RETURNING p.writer" : "");
 }
 
 /*
@@ -406,6 +417,17 @@ locate_text(const TargetRelation *relation)
 }
 
 char *
+writers_text(const TargetRelation *relation)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT t.xmin FROM %s t, %s b WHERE ", relation->sql_name, kBatchName);
+	append_key_match(&sql, relation);
+	return sql.data;
+}
+
+char *
 delete_equal_text(const TargetRelation *relation)
 {
 	StringInfoData sql;
@@ -415,7 +437,7 @@ delete_equal_text(const TargetRelation *relation)
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "DELETE FROM %s t USING ", relation->sql_name);
 	append_equal_pairs(&sql, relation);
-	appendStringInfoString(&sql, " WHERE t.tableoid = p.place_table AND t.ctid = p.place");
+	append_at_place(&sql, relation);
 	return sql.data;
 }
 
@@ -440,7 +462,7 @@ update_equal_text(const TargetRelation *relation, const Bitmapset *unchanged)
 		return pstrdup("SELECT");
 	appendStringInfoString(&sql, " FROM ");
 	append_equal_pairs(&sql, relation);
-	appendStringInfoString(&sql, " WHERE t.tableoid = p.place_table AND t.ctid = p.place");
+	append_at_place(&sql, relation);
 	return sql.data;
 }
 

@@ -20,6 +20,7 @@ char *insert_text(const TargetRelation *relation, bool upsert);
 char *exists_text(const TargetRelation *relation);
 char *locate_text(
 	const TargetRelation *relation); /* the times of the rows found, of a hypertable */
+char *writers_text(const TargetRelation *relation); /* the transactions that wrote the rows found */
 char *delete_equal_text(const TargetRelation *relation);
 char *update_equal_text(const TargetRelation *relation, const Bitmapset *unchanged);
 

@@ -8,6 +8,7 @@
 #include "base/settings.hpp"
 #include "target/binary_value.hpp"
 #include "target/hypertable.hpp"
+#include "target/row_origin.hpp"
 #include "target/sliced_writes.hpp"
 #include "target/statement_text.hpp"
 
@@ -18,11 +19,12 @@ namespace target
 namespace
 {
 
-/* What a statement is saved under: Statement, or one of the two for tables without a key. */
+/* What a statement is saved under: Statement, or one of these, of which two are for tables without a key. */
 enum StatementKind
 {
 	kDeleteEqual = 100,
 	kUpdateEqual,
+	kWriters = kLocate + 1, /* who wrote the rows found */
 };
 
 /* Says which column a value did not fit, without the value. */
@@ -157,6 +159,13 @@ store_rows(TargetRelation *relation, const WriteRow *rows, size_t count)
 	return store;
 }
 
+/* Tables that do not stream yet belong to nobody; a hypertable's rows may have no transaction of their own. */
+bool
+counts_others(const TargetRelation *relation)
+{
+	return relation->tells_writers && relation->streams_since != 0;
+}
+
 char *
 statement_text(const TargetRelation *relation, int kind, const Bitmapset *unchanged)
 {
@@ -166,6 +175,8 @@ statement_text(const TargetRelation *relation, int kind, const Bitmapset *unchan
 		return update_equal_text(relation, unchanged);
 	if (kind == kLocate)
 		return locate_text(relation);
+	if (kind == kWriters)
+		return writers_text(relation);
 	switch ((Statement) kind)
 	{
 		case Statement::del:
@@ -342,9 +353,9 @@ read_times(const TargetRelation *relation, uint64 count, MemoryContext context)
 
 uint64
 run(TargetRelation *relation, int kind, const Bitmapset *unchanged, const WriteRow *rows,
-	size_t count)
+	size_t count, int64 *differs)
 {
-	StatementRun whole{relation, kind, unchanged, rows, count, nullptr, nullptr};
+	StatementRun whole{relation, kind, unchanged, rows, count, nullptr, nullptr, differs};
 	bool is_sliced = relation->time_column >= 0 && kind != (int) Statement::insert &&
 					 kind != (int) Statement::upsert;
 
@@ -372,6 +383,8 @@ run_statement(const StatementRun &what)
 
 	if (what.times != nullptr)
 		*what.times = read_times(what.relation, processed, caller);
+	if (what.differs != nullptr && SPI_tuptable != nullptr)
+		*what.differs += count_others(SPI_tuptable, what.relation->streams_since);
 	AtEOXact_GUC(true, settings);
 	tuplestore_end(store);
 	SPI_finish();
@@ -394,22 +407,26 @@ parse_value(TargetRelation *relation, int column, const wire::Value &value)
 
 uint64
 write_rows(TargetRelation *relation, Statement statement, const Bitmapset *unchanged,
-		   const WriteRow *rows, size_t count)
+		   const WriteRow *rows, size_t count, int64 *differs)
 {
-	return run(relation, (int) statement, unchanged, rows, count);
+	if (differs != nullptr && counts_others(relation))
+		(void) run(relation, kWriters, nullptr, rows, count, differs);
+	return run(relation, (int) statement, unchanged, rows, count, nullptr);
 }
 
 uint64
-delete_equal_rows(TargetRelation *relation, const WriteRow *rows, size_t count)
+delete_equal_rows(TargetRelation *relation, const WriteRow *rows, size_t count, int64 *differs)
 {
-	return run(relation, kDeleteEqual, nullptr, rows, count);
+	return run(relation, kDeleteEqual, nullptr, rows, count,
+			   counts_others(relation) ? differs : nullptr);
 }
 
 uint64
 update_equal_rows(TargetRelation *relation, const Bitmapset *unchanged, const WriteRow *rows,
-				  size_t count)
+				  size_t count, int64 *differs)
 {
-	return run(relation, kUpdateEqual, unchanged, rows, count);
+	return run(relation, kUpdateEqual, unchanged, rows, count,
+			   counts_others(relation) ? differs : nullptr);
 }
 
 void

@@ -40,14 +40,19 @@ enum class Statement
 	exists, /* counts the rows found, changes nothing */
 };
 
-/* unchanged: columns (of the source's order) that the statement leaves as they are; nullptr: none. */
+/*
+ * unchanged: columns (of the source's order) that the statement leaves as they are; nullptr: none.
+ * differs: how many of the rows found somebody else had written is added there, if that is known (see row_origin.hpp);
+ * nullptr: not asked for.
+ */
 uint64 write_rows(TargetRelation *relation, Statement statement, const Bitmapset *unchanged,
-				  const WriteRow *rows, size_t count);
+				  const WriteRow *rows, size_t count, int64 *differs = nullptr);
 
 /* Tables without a key: each row of `rows` takes one row of the target that is equal in all columns. */
-uint64 delete_equal_rows(TargetRelation *relation, const WriteRow *rows, size_t count);
+uint64 delete_equal_rows(TargetRelation *relation, const WriteRow *rows, size_t count,
+						 int64 *differs);
 uint64 update_equal_rows(TargetRelation *relation, const Bitmapset *unchanged, const WriteRow *rows,
-						 size_t count);
+						 size_t count, int64 *differs);
 
 /*
  * One statement over one set of rows, for the writer's own use.  kind: a Statement or one of those of table_writer.cpp;
@@ -63,6 +68,7 @@ struct StatementRun
 	const TimeSlice *slice; /* nullptr: the statement has no bounds */
 	int64 **
 		times; /* of kLocate: where the rows found are, palloc'ed; there may be more than were asked for */
+	int64 *differs; /* of those that return who wrote each row; nullptr: not asked for */
 };
 uint64 run_statement(const StatementRun &what);
 constexpr int kLocate = 102;

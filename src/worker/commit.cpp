@@ -100,6 +100,8 @@ add_counts(Route *route, const target::ApplyCounts &counts, wire::Lsn lsn)
 	route->stats.update_missing += counts.update_missing;
 	route->stats.delete_missing += counts.delete_missing;
 	route->stats.update_exists += counts.update_exists;
+	route->stats.update_origin_differs += counts.update_origin_differs;
+	route->stats.delete_origin_differs += counts.delete_origin_differs;
 	route->stats.batches += counts.batches;
 	route->stats.replayed_batches += counts.replayed_batches;
 	route->has_stats = true;
@@ -304,6 +306,7 @@ flush_route(ConnectorWorker *worker, Route *route)
 	target::TargetRelation *target = ensure_target(worker, route);
 	int limit = base::begin_lock_limit(base::settings::lock_timeout_ms);
 
+	target->streams_since = route->table->streams_since;
 	if (!target::apply_changes(target, route->first, &counts, &failure))
 	{
 		if (OidIsValid(failure.unreadable_type))

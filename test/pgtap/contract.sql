@@ -55,7 +55,7 @@ SELECT is((SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
 	('progress', 'connector, status, bar, percent, tables_streaming, tables_total, tables_failed, received_lsn, applied_lsn, '
 		'source_lsn, lag_bytes, lag, slot_retained_bytes, waiting_for, slot_wal_status, slot_safe_bytes, slot_invalidation_reason'),
 	('stats', 'connector, source_table, inserts, updates, deletes, truncates, insert_exists, update_missing, delete_missing, '
-		'batches, replayed_batches, errors, skipped, update_exists'),
+		'batches, replayed_batches, errors, skipped, update_exists, update_origin_differs, delete_origin_differs'),
 	('events', 'at, connector, source_table, event, detail')) v(name, expected);
 
 -- Calls need a grant; what the views need, and the views, are everybody's: they show what belongs to the reader.
