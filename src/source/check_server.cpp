@@ -216,8 +216,8 @@ check_encoding(CheckList *list, const PGresult *result)
 	if (GetDatabaseEncoding() == PG_UTF8)
 		return add(list, "encoding", CheckStatus::ok, psprintf("%s: text is converted", detail));
 	add(list, "encoding", CheckStatus::warning, detail,
-		"Characters that the target's encoding lacks stop their table: create the target database "
-		"with ENCODING 'UTF8'.");
+		"A character that the target's encoding lacks stops its table when it is copied, and the "
+		"connector when it is streamed: create the target database with ENCODING 'UTF8'.");
 }
 
 void

@@ -97,6 +97,20 @@ raise_too_large(const char *doing, const char *primary, const char *context)
 		 context ? errcontext("statement at the source: %s", context) : 0));
 }
 
+/* The source converts all that it sends into this database's encoding; what it says of that is no help. */
+const char *
+hint_of(const char *state, const char *remote_hint)
+{
+	constexpr char kUntranslatable[] = "22P05";
+
+	if (remote_hint != nullptr || state == nullptr || strcmp(state, kUntranslatable) != 0)
+		return remote_hint;
+	return psprintf(
+		"This database's encoding, %s, lacks a character that the source has. Nothing is "
+		"skipped: sync into a database with ENCODING 'UTF8', which has all of them.",
+		GetDatabaseEncodingName());
+}
+
 /* What there is when the source itself gave no message. */
 const char *
 local_message(const Connection *connection, const PGresult *result)
@@ -122,7 +136,7 @@ raise_statement_error(Connection *connection, PGresult *result, const char *doin
 	const char *state = copy_field(result, PG_DIAG_SQLSTATE);
 	const char *primary = copy_field(result, PG_DIAG_MESSAGE_PRIMARY);
 	const char *detail = copy_field(result, PG_DIAG_MESSAGE_DETAIL);
-	const char *hint = copy_field(result, PG_DIAG_MESSAGE_HINT);
+	const char *hint = hint_of(state, copy_field(result, PG_DIAG_MESSAGE_HINT));
 	const char *context = sql == nullptr ? nullptr : shorten(sql);
 
 	const char *severity = copy_field(result, PG_DIAG_SEVERITY_NONLOCALIZED);
