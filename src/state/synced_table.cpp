@@ -479,7 +479,7 @@ void
 set_failed(int64 id, const char *error, const char *hint, XLogRecPtr lsn)
 {
 	run_alone("UPDATE livesync.synced_table SET failed_from = CASE state WHEN 'failed' THEN "
-			  "failed_from ELSE state END, parked_lsn = CASE state WHEN 'streaming' THEN $4 "
+			  "failed_from ELSE state END, parked_lsn = CASE state WHEN 'streaming' THEN $4 + 1 "
 			  "ELSE parked_lsn END, state = 'failed', last_error = $2, hint = $3, error_lsn = $4, "
 			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
 			  {bigint_value(id), text_value(error), text_value(hint), lsn_value(lsn)});
@@ -491,12 +491,13 @@ bool
 leave_failed(int64 id)
 {
 	/* what was wrong stays to be read until it is known to be mended */
-	return run_alone("UPDATE livesync.synced_table SET state = CASE failed_from "
-					 "WHEN 'streaming' THEN 'catching_up' ELSE failed_from END, "
-					 "end_lsn = CASE failed_from WHEN 'streaming' THEN NULL ELSE end_lsn END, "
-					 "failed_from = NULL, "
-					 "updated_at = pg_catalog.clock_timestamp() WHERE id = $1 AND state = 'failed'",
-					 {bigint_value(id)}) == 1;
+	return run_alone(
+			   "UPDATE livesync.synced_table SET state = CASE failed_from "
+			   "WHEN 'streaming' THEN 'catching_up' ELSE failed_from END, "
+			   "end_lsn = CASE failed_from WHEN 'streaming' THEN parked_lsn ELSE end_lsn END, "
+			   "failed_from = NULL, "
+			   "updated_at = pg_catalog.clock_timestamp() WHERE id = $1 AND state = 'failed'",
+			   {bigint_value(id)}) == 1;
 }
 
 bool

@@ -164,6 +164,10 @@ void record_plan(const SyncedTable *table, int chunks, const Oid *binary_types,
 void finish_load(int64 id, XLogRecPtr end_lsn);
 void move_end_lsn(int64 id, XLogRecPtr end_lsn); /* never backwards */
 void set_streaming(int64 id);
+/*
+ * lsn: of the commit that it met the error in.  One that streamed does not stream again before the stream has come past that:
+ * the commit before it may end there, so that nothing would have been parked yet.
+ */
 void set_failed(int64 id, const char *error, const char *hint, XLogRecPtr lsn);
 /* Back to where it failed; false when it is not failed. */
 bool leave_failed(int64 id);

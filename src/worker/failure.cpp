@@ -23,14 +23,21 @@ namespace worker
 namespace
 {
 
-/* It catches up from here as soon as the lock is free. */
+/* It catches up from that commit on, which must have been received again first: the one before may end where it begins. */
+void
+catch_up_from(int64 table_id, wire::Lsn commit_lsn)
+{
+	state::finish_load(table_id, commit_lsn + 1);
+}
+
+/* It catches up as soon as the lock is free. */
 void
 park_table(const char *connector, int64 table_id, const char *table, const ErrorData *error,
 		   wire::Lsn lsn)
 {
 	const state::SyncedTable *it = state::load_table(table_id, state::RowLock::update);
 
-	state::finish_load(table_id, lsn);
+	catch_up_from(table_id, lsn);
 	if (it != nullptr)
 		set_table_wait(table_id, describe_lock_wait(error, it, RowExclusiveLock));
 	state::record_event(connector, table, "table_waits_for_lock", nullptr);
@@ -123,7 +130,7 @@ begin_table_catch_up(ConnectorWorker *worker, const Route *route, wire::Lsn lsn)
 
 	begin_record();
 	(void) state::load_table(table_id, state::RowLock::update);
-	state::finish_load(table_id, lsn);
+	catch_up_from(table_id, lsn);
 	start_again();
 }
 
