@@ -82,11 +82,7 @@ read_end(Connection *connection)
 int
 next_piece(Connection *connection, const char **data)
 {
-	if (connection->copy_data != nullptr)
-	{
-		PQfreemem(connection->copy_data);
-		connection->copy_data = nullptr;
-	}
+	release_copy_data(connection);
 	if (must_stop(0))
 		return -1;
 	for (;;)

@@ -41,9 +41,7 @@ bool exit_is_registered = false;
 void
 close_raw(Connection *connection)
 {
-	if (connection->copy_data != nullptr)
-		PQfreemem(connection->copy_data);
-	connection->copy_data = nullptr;
+	release_copy_data(connection);
 	PQclear(connection->pending);
 	connection->pending = nullptr;
 	if (connection->wait_events != nullptr)
@@ -249,6 +247,13 @@ open_connection(const Address &address, const char *fallback_name, Purpose purpo
 	if (purpose != Purpose::stream)
 		set_up_session(connection);
 	return connection;
+}
+
+void
+release_copy_data(Connection *connection)
+{
+	PQfreemem(connection->copy_data);
+	connection->copy_data = nullptr;
 }
 
 void

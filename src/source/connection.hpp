@@ -91,6 +91,9 @@ char *describe_connection_string(const char *conninfo);
 Connection *open_connection(const Address &address, const char *fallback_name, Purpose purpose);
 void close_connection(Connection *connection);
 
+/* The last piece of COPY data, or message of the stream, is not needed any more, and the next one not yet. */
+void release_copy_data(Connection *connection);
+
 /* The host key of the SSH server in between, for SshAccess; nullptr: there is no such server. */
 char *accepted_host_key(const Connection *connection);
 

@@ -107,11 +107,7 @@ raise_malformed(wire::DecodeStatus status)
 int
 take_copy_data(Connection *connection)
 {
-	if (connection->copy_data != nullptr)
-	{
-		PQfreemem(connection->copy_data);
-		connection->copy_data = nullptr;
-	}
+	release_copy_data(connection);
 
 	int size = PQgetCopyData(connection->raw, &connection->copy_data, 1);
 

@@ -65,7 +65,7 @@ copy_bytes(std::string_view bytes)
 	return copy;
 }
 
-/* Those of a fixed length read that many bytes, and find an end that comes too early. */
+/* Others read as many bytes as there are, or as their type has, and find an end that comes too early. */
 StringInfoData
 view_bytes(std::string_view bytes)
 {
@@ -135,7 +135,7 @@ receive_value(TargetColumn *column, std::string_view bytes)
 						errmsg("no binary input function available for type %s",
 							   format_type_be(column->type))));
 
-	StringInfoData value = column->is_fixed ? view_bytes(bytes) : copy_bytes(bytes);
+	StringInfoData value = column->reads_by_length ? view_bytes(bytes) : copy_bytes(bytes);
 
 	return receive_all(&column->receive, &value, column->io_parameter, column->modifier);
 }

@@ -4,8 +4,9 @@
  * See copy_in.hpp.
  *
  * Surprising: COPY keeps up to 1000 rows before it writes them, or 64 kB, but a row in binary form counts for
- * nothing there.  So that 1000 rows of a megabyte each are not all kept, such a COPY is ended between two rows
- * before they are too much, and another goes on with what the source sends.
+ * nothing there.  So that 1000 rows of a megabyte each are not all kept, such a COPY is ended behind the row
+ * with which they are too much, and another goes on with what the source sends.  The next row is only fetched then:
+ * a row of 100 MB is in memory several times until it is written, and the next one must not be there as well.
  */
 #include "target/copy_in.hpp"
 
@@ -44,56 +45,52 @@ struct Feed
 	bool binary;
 	const char *rest;
 	size_t size;
-	const char *next; /* a piece, fetched already, for the COPY after this one */
-	size_t next_size;
 	uint64 bytes;
 	int rows_kept;
 	uint64 bytes_kept;
-	bool at_end; /* of this COPY */
+	bool is_ended_early; /* another COPY takes the rest */
+	bool at_end;		 /* of this COPY */
 };
 
-/* A piece is a row, the first with the header in front, the last the trailer.  Is it one too many for this COPY? */
-bool
-is_too_much(Feed *feed, size_t size)
+/* A piece is a row; in binary form the first has the header in front, and the last is the trailer. */
+void
+count_piece(Feed *feed)
 {
-	if (!feed->binary)
-		return false;
-	if (feed->bytes_kept >= kMostBytesKept && size > kBinaryTrailerSize)
-		return true;
-	feed->bytes_kept += size;
+	feed->bytes += feed->size;
+	feed->bytes_kept += feed->size;
 	if (++feed->rows_kept == kRowsKept)
 	{
 		feed->rows_kept = 0;
 		feed->bytes_kept = 0;
 	}
-	return false;
 }
 
-/* False: it failed. */
-bool
-fetch_piece(Feed *feed)
+void
+end_early(Feed *feed)
 {
-	if (feed->next_size > 0)
-	{
-		feed->rest = feed->next;
-		feed->size = feed->next_size;
-		feed->next_size = 0;
-		(void) is_too_much(feed, feed->size);
-		return true;
-	}
-	int size = feed->source->next_piece(feed->source->context, &feed->rest);
+	feed->source->release_piece(feed->source->context);
+	feed->is_ended_early = true;
+	feed->rest = kBinaryTrailer;
+	feed->size = feed->binary ? kBinaryTrailerSize : 0;
+}
 
-	if (size < 0)
-		return false;
-	feed->bytes += (uint64) size;
-	feed->size = (size_t) size;
-	feed->at_end = size == 0;
-	if (size > 0 && is_too_much(feed, feed->size))
+/* When all of the last one is read.  False: it failed. */
+bool
+next_part(Feed *feed)
+{
+	if (feed->is_ended_early)
+		feed->at_end = true;
+	else if (feed->bytes_kept >= kMostBytesKept)
+		end_early(feed);
+	else
 	{
-		feed->next = feed->rest;
-		feed->next_size = feed->size;
-		feed->rest = kBinaryTrailer;
-		feed->size = kBinaryTrailerSize;
+		int size = feed->source->next_piece(feed->source->context, &feed->rest);
+
+		if (size < 0)
+			return false;
+		feed->size = (size_t) size;
+		feed->at_end = size == 0;
+		count_piece(feed);
 	}
 	return true;
 }
@@ -102,13 +99,13 @@ fetch_piece(Feed *feed)
 bool
 continue_feed(Feed *feed)
 {
-	if (feed->next_size == 0)
+	if (!feed->is_ended_early)
 		return false;
 	feed->rest = kBinaryHeader;
-	feed->size = kBinaryHeaderSize;
+	feed->size = feed->binary ? kBinaryHeaderSize : 0;
 	feed->rows_kept = 0;
 	feed->bytes_kept = 0;
-	feed->at_end = false;
+	feed->is_ended_early = feed->at_end = false;
 	return true;
 }
 
@@ -120,10 +117,7 @@ read_feed(void *cookie, char *buffer, size_t wanted)
 
 	while (filled < wanted && !feed->at_end)
 	{
-		/* behind the trailer of a COPY that was ended */
-		if (feed->size == 0 && feed->rest == kBinaryTrailer + kBinaryTrailerSize)
-			feed->at_end = true;
-		else if (feed->size == 0 && !fetch_piece(feed))
+		if (feed->size == 0 && !next_part(feed))
 		{
 			feed->source->has_failed = true;
 			errno = EIO;

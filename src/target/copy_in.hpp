@@ -22,8 +22,10 @@ namespace target
 struct CopySource
 {
 	void *context;
-	/* > 0: bytes at *data, valid until the next call; 0: end; -1: failed */
+	/* > 0: bytes at *data, valid until the next call of either; 0: end; -1: failed */
 	int (*next_piece)(void *context, const char **data);
+	/* the bytes are not needed any more, and the next ones not yet */
+	void (*release_piece)(void *context);
 	bool has_failed; /* set by copy_in when next_piece said so: raise the real error */
 };
 

@@ -38,6 +38,24 @@ equality_operator(Oid type, bool *is_hashable)
 	return text_form;
 }
 
+/* Of the types of any length, those that can be huge.  Others may look for the end of a string. */
+bool
+reads_by_length(Oid receive)
+{
+	switch (receive)
+	{
+		case F_BYTEARECV:
+		case F_TEXTRECV:
+		case F_VARCHARRECV:
+		case F_BPCHARRECV:
+		case F_JSON_RECV:
+		case F_JSONB_RECV:
+			return true;
+		default:
+			return false;
+	}
+}
+
 void
 fill_column(TargetColumn *column, Form_pg_attribute attribute)
 {
@@ -60,7 +78,7 @@ fill_column(TargetColumn *column, Form_pg_attribute attribute)
 
 	ReleaseSysCache(tuple);
 	column->has_receive = OidIsValid(receive);
-	column->is_fixed = attribute->attlen > 0;
+	column->reads_by_length = attribute->attlen > 0 || reads_by_length(receive);
 	if (column->has_receive)
 		fmgr_info(receive, &column->receive);
 	column->equality = equality_operator(getBaseType(attribute->atttypid), &column->is_hashable);

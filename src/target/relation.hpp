@@ -35,7 +35,7 @@ struct TargetColumn
 	FmgrInfo input;
 	FmgrInfo receive;
 	bool has_receive;
-	bool is_fixed; /* of a length that its type knows */
+	bool reads_by_length; /* receive looks for no end behind the value */
 	Oid io_parameter;
 	Oid sent_type;	/* the source's, built in or not; InvalidOid: not known */
 	char *equality; /* "OPERATOR(schema.=)", or nullptr when the type has none */

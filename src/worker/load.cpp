@@ -95,10 +95,16 @@ next_piece(void *context, const char **data)
 }
 
 void
+release_piece(void *context)
+{
+	source::release_copy_data(((Load *) context)->copier->connection);
+}
+
+void
 copy_rows(Load *load)
 {
 	const state::SyncedTable *table = load->table;
-	target::CopySource from{load, next_piece, false};
+	target::CopySource from{load, next_piece, release_piece, false};
 	MemoryContext context = CurrentMemoryContext;
 
 	int settings = NewGUCNestLevel();
@@ -183,6 +189,7 @@ write_as_statements(Load *load)
 	while ((size = next_piece(load, &data)) > 0)
 	{
 		add_row(load, batch, std::string_view(data, (size_t) size));
+		release_piece(load);
 		load->result.rows++;
 		load->result.bytes += (uint64) size;
 		if (batch->count == kUpsertRows || batch->bytes >= kUpsertBytes)

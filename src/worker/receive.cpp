@@ -198,6 +198,17 @@ is_receiving_whole(const ConnectorWorker *worker)
 	return worker->in_source_transaction && worker->ahead == nullptr;
 }
 
+/*
+ * The batch has a copy of what was taken last.  A row of 100 MB is in memory several times while it is applied: what it came
+ * in need not be there as well.
+ */
+void
+release_taken(ConnectorWorker *worker)
+{
+	source::release_copy_data(worker->stream_connection);
+	release_kept(worker->streamed);
+}
+
 void
 take_plain_message(ConnectorWorker *worker, const wire::Message &message, std::string_view raw)
 {
@@ -224,7 +235,10 @@ take_plain_message(ConnectorWorker *worker, const wire::Message &message, std::s
 			take_change(worker, message, raw);
 			/* a slice of a big transaction */
 			if (is_batch_full(worker))
+			{
+				release_taken(worker);
 				flush_batch(worker);
+			}
 			break;
 		case wire::MessageKind::truncate:
 			check_place(message.kind, worker->in_source_transaction, true);

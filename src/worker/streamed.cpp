@@ -131,12 +131,20 @@ is_aborted(const StreamedTransaction *it, uint32 xid)
 }
 
 void
+drop_room(StreamedTransaction *it)
+{
+	if (it->buffer != nullptr)
+		pfree(it->buffer);
+	it->buffer = nullptr;
+	it->buffer_size = 0;
+}
+
+void
 make_room(StreamedTransaction *it, size_t size)
 {
 	if (size <= it->buffer_size)
 		return;
-	if (it->buffer != nullptr)
-		pfree(it->buffer);
+	drop_room(it);
 	it->buffer_size = Max(size, (size_t) 8192);
 	it->buffer = (char *) MemoryContextAllocHuge(it->context, it->buffer_size);
 }
@@ -266,6 +274,16 @@ next_kept(StreamedTransaction *it, std::string_view *message)
 	if (size != 0)
 		read_kept(it, &header, sizeof(header));
 	return false;
+}
+
+void
+release_kept(const StreamedTransactions *all)
+{
+	HASH_SEQ_STATUS scan;
+
+	hash_seq_init(&scan, all->by_xid);
+	while (void *entry = hash_seq_search(&scan))
+		drop_room((StreamedTransaction *) entry);
 }
 
 void

@@ -63,6 +63,7 @@ uint32 xid_of(const StreamedTransaction *it);
 /* From the first message on, until next_kept() is false: no more has come so far.  Views last until the next call. */
 void rewind_streamed(StreamedTransaction *it);
 bool next_kept(StreamedTransaction *it, std::string_view *message);
+void release_kept(const StreamedTransactions *all); /* what was given out last */
 void forget_streamed(StreamedTransactions *all, uint32 xid);
 
 } // namespace worker
