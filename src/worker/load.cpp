@@ -394,9 +394,10 @@ load_one_chunk(Copier *copier)
 		wire::Lsn read = source::wait_source_flushed(copier->connection);
 
 		state::finish_chunk(*chunk, (int64) load.result.rows, (int64) load.result.bytes, read);
+		base::failpoint("chunk_loaded", name);
+		/* last, since all the others do so too */
 		if (my_entry()->copy_failures > 0)
 			state::clear_connector_error(copier->config->id);
-		base::failpoint("chunk_loaded", name);
 		base::commit_transaction();
 		note_copy_success();
 		base::failpoint("chunk_committed", name);
