@@ -40,13 +40,27 @@ append_option_string(StringInfo sql, const char *value)
 	appendStringInfoChar(sql, '\'');
 }
 
-/* What the source's version has; from 14 on it sends large transactions while they still run, and logical messages. */
+/* From 14 on, a source sends large transactions in pieces while they still run. */
+bool
+sends_pieces(const Connection *connection)
+{
+	return connection->server_version >= 140000;
+}
+
+/*
+ * The first piece of a transaction comes when the source has decoded so much of it, and nothing can be applied meanwhile: less
+ * than the 64 MB of a source that nobody has told otherwise.  What was set for this role or in the connection string stays.
+ */
+constexpr char kBeginPiecesEarly[] =
+	"SELECT pg_catalog.set_config(name, '16MB', false) FROM pg_catalog.pg_settings"
+	" WHERE name = 'logical_decoding_work_mem' AND setting::int > 16 * 1024"
+	" AND source NOT IN ('client', 'user', 'database user')";
+
 const char *
 protocol_options(const Connection *connection)
 {
-	return connection->server_version >= 140000
-			   ? "proto_version '2', streaming 'on', messages 'true'"
-			   : "proto_version '1'";
+	return sends_pieces(connection) ? "proto_version '2', streaming 'on', messages 'true'"
+									: "proto_version '1'";
 }
 
 char *
@@ -145,6 +159,10 @@ start_stream(Connection *connection, const char *slot_name, wire::Lsn from, int 
 			 const char *const *publications, bool binary)
 {
 	Stream *stream = static_cast<Stream *>(palloc(sizeof(Stream)));
+
+	if (sends_pieces(connection))
+		(void) query(connection, kBeginPiecesEarly);
+
 	PGresult *result = try_query(connection, start_command(connection, slot_name, from,
 														   npublications, publications, binary));
 
@@ -178,8 +196,17 @@ next_message(Stream *stream, StreamMessage *out)
 	out->payload = envelope.payload;
 	out->start = envelope.start_lsn;
 	out->end = envelope.end_lsn;
+	out->sent_at = envelope.send_time;
 	out->reply_requested = envelope.reply_requested;
 	return envelope.kind == wire::EnvelopeKind::keepalive ? Received::keepalive : Received::message;
+}
+
+bool
+has_room(const Stream *stream)
+{
+	const char *host = PQhost(stream->connection->raw);
+
+	return host != nullptr && host[0] != '/' && host[0] != '@';
 }
 
 bool

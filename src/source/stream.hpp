@@ -30,6 +30,7 @@ struct StreamMessage
 	std::string_view payload;
 	wire::Lsn start;
 	wire::Lsn end;
+	TimestampTz sent_at; /* by the source's clock */
 	bool reply_requested;
 };
 
@@ -43,6 +44,8 @@ Received next_message(Stream *stream, StreamMessage *out);
  * answer; when that does not come either, next_message() finds out whether anybody is there.
  */
 void send_feedback(Stream *stream, wire::Lsn written, wire::Lsn flushed, wire::Lsn applied);
+/* Do thousands of messages fit in between, when nobody takes them for a moment?  A Unix-domain socket holds some hundreds. */
+bool has_room(const Stream *stream);
 /* Is there more reason for feedback than its contents? */
 bool is_sign_of_life_due(Stream *stream);
 

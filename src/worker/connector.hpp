@@ -89,7 +89,9 @@ struct ConnectorWorker
 	wire::Lsn end_lsn;	  /* of the last whole source transaction */
 	TimestampTz commit_time;
 
-	/* gather.cpp: how many messages come */
+	/* gather.cpp: how many messages come, and how old they are */
+	TimestampTz sent_at; /* the last one, by the source's clock, as commit_time */
+	bool is_behind;		 /* the source sends what it has committed long ago */
 	int64 window_messages;
 	TimestampTz window_at;
 	bool is_dense;	 /* the window before had many */
@@ -174,6 +176,8 @@ void start_again_behind(ConnectorWorker *worker);
 
 /* gather.cpp; many messages come, and more will be there in a moment */
 bool is_dense(ConnectorWorker *worker);
+/* A commit has come: is it an old one? */
+void note_age(ConnectorWorker *worker);
 void nap(ConnectorWorker *worker);
 
 /* streamed_commit.cpp */

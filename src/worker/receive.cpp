@@ -313,6 +313,7 @@ end_source_transaction(ConnectorWorker *worker, wire::Lsn end_lsn, TimestampTz c
 	worker->has_uncommitted = true;
 	worker->end_lsn = end_lsn;
 	worker->commit_time = commit_time;
+	note_age(worker);
 	if (worker->batch_changes == 0 && !worker->in_local_transaction)
 		commit_local(worker);
 	else if (is_batch_due(worker))
@@ -386,6 +387,7 @@ receive_some(ConnectorWorker *worker)
 		any = true;
 		worker->window_messages++;
 		worker->received = Max(worker->received, message.end);
+		worker->sent_at = message.sent_at;
 		worker->largest_message = Max(worker->largest_message, message.payload.size());
 		if (received == source::Received::keepalive)
 			take_keepalive(worker, message);
