@@ -234,13 +234,9 @@ settle(const ConnectorWorker *worker)
 void
 wait_for_something(ConnectorWorker *worker)
 {
-	int socket = PQsocket(worker->stream_connection->raw);
 	bool is_busy = worker->nmarks > 0 || worker->is_polling || worker->tables_changed;
-	int events = WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
 
-	(void) WaitLatchOrSocket(MyLatch, events, socket, is_busy ? kBusyMs : kIdleMs,
-							 base::wait_event());
-	ResetLatch(MyLatch);
+	(void) source::wait_readable(worker->stream_connection, is_busy ? kBusyMs : kIdleMs);
 }
 
 void
