@@ -229,9 +229,19 @@ append_record(StringInfo sql, const TargetRelation *relation, bool of_target)
 	appendStringInfoString(sql, ")");
 }
 
+/* Of the record: equal ones have equal hashes. */
+void
+append_record_hash(StringInfo sql, const TargetRelation *relation, bool of_target)
+{
+	appendStringInfoString(sql, "pg_catalog.hash_record_extended(");
+	append_record(sql, relation, of_target);
+	appendStringInfoString(sql, ", 0)");
+}
+
 /*
  * Pairs (target row, batch row): equal rows are numbered on both sides, so that each change takes
- * one of several equal rows.  The hash makes it one scan and one hash join.
+ * one of several equal rows.  IS TRUE keeps the subquery out of the join: its result is hashed, and each row of the one scan is
+ * looked up there, whatever the estimates say.
  */
 void
 append_equal_pairs(StringInfo sql, const TargetRelation *relation)
@@ -239,21 +249,22 @@ append_equal_pairs(StringInfo sql, const TargetRelation *relation)
 	appendStringInfoString(
 		sql, "(SELECT m.place_table, m.place, m.writer, w.* FROM ("
 			 "SELECT s.*, pg_catalog.row_number() OVER (PARTITION BY s.h, s.r) AS n "
-			 "FROM (SELECT t.tableoid AS place_table, t.ctid AS place, t.xmin AS writer, "
-			 "x.r, pg_catalog.hash_record_extended(x.r, 0) AS h FROM ");
-	appendStringInfo(sql, "%s t CROSS JOIN LATERAL (SELECT ", relation->sql_name);
+			 "FROM (SELECT t.tableoid AS place_table, t.ctid AS place, t.xmin AS writer, ");
 	append_record(sql, relation, true);
-	appendStringInfoString(sql, " AS r OFFSET 0) x) s WHERE s.h IN (SELECT "
-								"pg_catalog.hash_record_extended(");
-	append_record(sql, relation, false);
+	appendStringInfoString(sql, " AS r, ");
+	append_record_hash(sql, relation, true);
+	appendStringInfo(sql, " AS h FROM %s t WHERE (", relation->sql_name);
+	append_record_hash(sql, relation, true);
+	appendStringInfoString(sql, " IN (SELECT ");
+	append_record_hash(sql, relation, false);
 	appendStringInfo(sql,
-					 ", 0) FROM %s b)) m JOIN (SELECT q.*, pg_catalog.row_number() OVER "
+					 " FROM %s b)) IS TRUE) s) m JOIN (SELECT q.*, pg_catalog.row_number() OVER "
 					 "(PARTITION BY q.h, q.r) AS n FROM (SELECT b.*, ",
 					 kBatchName);
 	append_record(sql, relation, false);
-	appendStringInfoString(sql, " AS r, pg_catalog.hash_record_extended(");
-	append_record(sql, relation, false);
-	appendStringInfo(sql, ", 0) AS h FROM %s b) q) w ON m.h = w.h AND m.n = w.n AND m.r = w.r) p",
+	appendStringInfoString(sql, " AS r, ");
+	append_record_hash(sql, relation, false);
+	appendStringInfo(sql, " AS h FROM %s b) q) w ON m.h = w.h AND m.n = w.n AND m.r = w.r) p",
 					 kBatchName);
 }
 
@@ -282,13 +293,13 @@ replace_equal_text(const TargetRelation *relation, const Bitmapset *unchanged, b
 						   "WITH wanted AS MATERIALIZED (SELECT q.*, pg_catalog.row_number() OVER "
 						   "(PARTITION BY q.h, q.r) AS n FROM (SELECT b.*, ");
 	append_record(&sql, relation, false);
-	appendStringInfoString(&sql, " AS r, pg_catalog.hash_record_extended(");
-	append_record(&sql, relation, false);
-	appendStringInfo(&sql, ", 0) AS h FROM %s b) q), gone AS (DELETE FROM %s t USING wanted w ",
+	appendStringInfoString(&sql, " AS r, ");
+	append_record_hash(&sql, relation, false);
+	appendStringInfo(&sql, " AS h FROM %s b) q), gone AS (DELETE FROM %s t USING wanted w ",
 					 kBatchName, relation->sql_name);
-	appendStringInfoString(&sql, "WHERE w.n = 1 AND pg_catalog.hash_record_extended(");
-	append_record(&sql, relation, true);
-	appendStringInfoString(&sql, ", 0) = w.h AND ");
+	appendStringInfoString(&sql, "WHERE w.n = 1 AND ");
+	append_record_hash(&sql, relation, true);
+	appendStringInfoString(&sql, " = w.h AND ");
 	append_record(&sql, relation, true);
 	appendStringInfoString(&sql, " = w.r");
 	append_time_bounds(&sql, relation);

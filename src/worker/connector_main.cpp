@@ -256,7 +256,8 @@ run(ConnectorWorker *worker)
 
 		bool any = receive_some(worker);
 
-		if (!any && worker->has_uncommitted && !worker->has_napped && is_dense(worker))
+		if (!any && worker->has_uncommitted && !worker->has_napped &&
+			(worker->is_behind || is_dense(worker)))
 		{
 			nap(worker);
 			continue;
