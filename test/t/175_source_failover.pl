@@ -1,5 +1,6 @@
 # The source fails over to a standby that was promoted, which has the slot: the connector goes on there, also
-# in the middle of a copy, without copying again what was copied.
+# in the middle of a copy, without copying again what was copied, and wherever the standby is: at the same address, or at
+# another one that somebody has to tell.
 #
 # A standby is the same server block by block, so ranges of blocks still mean the same rows.  But one that
 # was behind has never seen the last commits of the old primary.  What was read from that one behind the
@@ -54,6 +55,13 @@ sub fail_over_to
 	return;
 }
 
+sub copy_t_again
+{
+	at_target("SELECT livesync.remove_table('c', 'public.t')");
+	at_target('TRUNCATE t');
+	return at_target("SELECT livesync.add_table('c', 'public.t')");
+}
+
 sub change_source
 {
 	my ($round) = @_;
@@ -104,9 +112,7 @@ is(at_target('SELECT source_timeline FROM livesync.connector'), 2, 'the connecto
 
 $standby = make_standby('late_standby');
 failpoint($target, 'chunk_committed/public.t=wait');
-at_target("SELECT livesync.remove_table('c', 'public.t')");
-at_target('TRUNCATE t');
-at_target("SELECT livesync.add_table('c', 'public.t')");
+copy_t_again();
 failpoint_reached($target, 'postgres', 'chunk_committed', 2);
 $source->wait_for_catchup('late_standby');
 $standby->stop;
@@ -129,6 +135,33 @@ wait_sync($source, $target, 'c');
 same_tables($source, 'postgres', $target, 'postgres', \@tables, 'nothing is left of what the old primary alone had');
 like(restarts('public.t'), qr/^1\|.*failed over/, 'the table started over, and says why');
 is(restarts('public.u'), '0|', 'a table that streamed did not');
+
+# --- in the middle of a copy, at another address -------------------------------------------------
+
+$standby = make_standby('moved_standby');
+wait_caught_up($source, $target, 'c');
+failpoint($target, 'chunk_committed/public.t=wait');
+copy_t_again();
+failpoint_reached($target, 'postgres', 'chunk_committed', 2);
+change_source(4);
+flush_wal($target);
+$finished = finished_chunks();
+my $restarts = restarts('public.t') . restarts('public.u');
+$source->wait_for_catchup('moved_standby', 'replay', source_lsn($source));
+$source->stop('immediate');
+$standby->promote;
+my $network_there = LiveSync::Network->new($standby);
+# nobody is at the old address any more, and the workers that hold a place in the copy know only that one
+at_target("SELECT livesync.alter_connector('c', source => @{[quote_literal($network_there->conninfo)]})");
+$source = $standby;
+change_source(5);
+clear_failpoints($target);
+wait_sync($source, $target, 'c');
+same_tables($source, 'postgres', $target, 'postgres', \@tables, 'the copy went on at the new address');
+is(substr(finished_chunks(), 0, length $finished), $finished, 'finished chunks were not copied again there');
+is(restarts('public.t') . restarts('public.u'), $restarts, 'no table started over');
+is(at_target('SELECT source_timeline FROM livesync.connector'), 4, 'the connector follows the newest timeline');
+$network = $network_there;
 
 # --- changes are applied that the standby never saw ---------------------------------------------
 
