@@ -47,9 +47,10 @@ enum class ChunkCheck
 ChunkCheck start_chunk(Connection *connection, const ChunkRequest &request);
 
 /*
- * The next piece of COPY data: > 0 bytes at *data (valid until the next call, or release_copy_data()), 0 at the end (the COPY's result is then
- * checked), -1 when it failed: the error is in the connection, raise it with raise_chunk_error.  Never raises by
- * itself and never runs interrupt handlers, since it is called through stdio: when an interrupt is pending it returns -1 as well.
+ * The next piece of COPY data: > 0 bytes at *data (valid until the next call, or release_copy_data()), 0 at the end (the
+ * COPY's result is then checked), -1 when it failed: the error is in the connection, raise it with raise_chunk_error.  Never
+ * raises by itself and never runs interrupt handlers, since it is called through stdio: when an interrupt is pending it
+ * returns -1 as well.
  */
 int next_piece(Connection *connection, const char **data);
 [[noreturn]] void raise_chunk_error(Connection *connection);

@@ -84,31 +84,6 @@ start_command(const Connection *connection, const char *slot_name, wire::Lsn fro
 	return sql.data;
 }
 
-/* The stream is over: with an error of the source, or since the source shuts down. */
-[[noreturn]] void
-raise_end(Connection *connection)
-{
-	PGresult *result = nullptr;
-
-	note_sign_of_life(connection);
-	while (PQisBusy(connection->raw))
-	{
-		if (wait_step(PQsocket(connection->raw), WL_SOCKET_READABLE, LONG_MAX) == 0)
-			check_silence(connection);
-		else if (!PQconsumeInput(connection->raw))
-			break;
-	}
-	if (!PQisBusy(connection->raw))
-		result = PQgetResult(connection->raw);
-	connection->pending = result;
-	if (result != nullptr && PQresultStatus(result) == PGRES_FATAL_ERROR)
-		raise_remote_error(connection, result, "receive changes");
-	if (PQstatus(connection->raw) == CONNECTION_BAD)
-		raise_remote_error(connection, nullptr, nullptr);
-	ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE), errmsg("the source ended the stream"),
-					errdetail("It does so when it shuts down.")));
-}
-
 [[noreturn]] void
 raise_malformed(wire::DecodeStatus status)
 {
@@ -117,7 +92,7 @@ raise_malformed(wire::DecodeStatus status)
 					errdetail_internal("%s", wire::describe(status))));
 }
 
-/* The next piece of the stream into connection->copy_data; 0: none there now. */
+/* The next piece of the stream into connection->copy_data; 0: none there now, -1: no more. */
 int
 take_copy_data(Connection *connection)
 {
@@ -133,9 +108,7 @@ take_copy_data(Connection *connection)
 	}
 	if (size == 0 && PQstatus(connection->raw) == CONNECTION_BAD)
 		raise_remote_error(connection, nullptr, nullptr);
-	if (size == -1)
-		raise_end(connection);
-	if (size < 0)
+	if (size < -1)
 		raise_remote_error(connection, nullptr, "receive changes");
 	return size;
 }
@@ -185,6 +158,8 @@ next_message(Stream *stream, StreamMessage *out)
 		note_quiet(stream);
 		return Received::nothing;
 	}
+	if (size < 0)
+		return Received::ended;
 	stream->is_quiet = stream->is_asked = false;
 
 	wire::Envelope envelope;
@@ -199,6 +174,31 @@ next_message(Stream *stream, StreamMessage *out)
 	out->sent_at = envelope.send_time;
 	out->reply_requested = envelope.reply_requested;
 	return envelope.kind == wire::EnvelopeKind::keepalive ? Received::keepalive : Received::message;
+}
+
+void
+raise_end(Stream *stream)
+{
+	Connection *connection = stream->connection;
+	PGresult *result = nullptr;
+
+	note_sign_of_life(connection);
+	while (PQisBusy(connection->raw))
+	{
+		if (wait_step(PQsocket(connection->raw), WL_SOCKET_READABLE, LONG_MAX) == 0)
+			check_silence(connection);
+		else if (!PQconsumeInput(connection->raw))
+			break;
+	}
+	if (!PQisBusy(connection->raw))
+		result = PQgetResult(connection->raw);
+	connection->pending = result;
+	if (result != nullptr && PQresultStatus(result) == PGRES_FATAL_ERROR)
+		raise_remote_error(connection, result, "receive changes");
+	if (PQstatus(connection->raw) == CONNECTION_BAD)
+		raise_remote_error(connection, nullptr, nullptr);
+	ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE), errmsg("the source ended the stream"),
+					errdetail("It does so when it shuts down.")));
 }
 
 bool

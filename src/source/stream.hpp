@@ -23,6 +23,7 @@ enum class Received
 	message,   /* *out is filled */
 	keepalive, /* out->end is the source's sent position */
 	nothing,   /* nothing there now */
+	ended,	   /* and nothing more will come: raise_end() */
 };
 
 struct StreamMessage
@@ -37,8 +38,10 @@ struct StreamMessage
 /* publications: quoted for the option by this function.  binary: ask for binary values, from 14 on. */
 Stream *start_stream(Connection *connection, const char *slot_name, wire::Lsn from,
 					 int npublications, const char *const *publications, bool binary);
-/* Does not wait.  ERROR when the connection is broken or the source ended the stream. */
+/* Does not wait.  ERROR when the connection is broken. */
 Received next_message(Stream *stream, StreamMessage *out);
+/* With the error of the source, or since it shuts down. */
+[[noreturn]] void raise_end(Stream *stream);
 /*
  * Standby status update; flushes the socket without blocking for long.  When nothing has come for a while, it asks for an
  * answer; when that does not come either, next_message() finds out whether anybody is there.

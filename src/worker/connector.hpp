@@ -65,6 +65,7 @@ struct ConnectorWorker
 	bool in_source_transaction;
 	uint32 xid;
 	wire::Lsn commit_lsn; /* of it, from its Begin */
+	bool has_part;		  /* something of it has been taken */
 
 	StreamedTransactions *streamed; /* those that are sent in pieces while they run */
 

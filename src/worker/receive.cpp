@@ -232,6 +232,7 @@ take_plain_message(ConnectorWorker *worker, const wire::Message &message, std::s
 		case wire::MessageKind::update:
 		case wire::MessageKind::del:
 			check_place(message.kind, worker->in_source_transaction, true);
+			worker->has_part = true;
 			take_change(worker, message, raw);
 			/* a slice of a big transaction */
 			if (is_batch_full(worker))
@@ -242,9 +243,11 @@ take_plain_message(ConnectorWorker *worker, const wire::Message &message, std::s
 			break;
 		case wire::MessageKind::truncate:
 			check_place(message.kind, worker->in_source_transaction, true);
+			worker->has_part = true;
 			take_truncate(worker, message, raw);
 			break;
 		case wire::MessageKind::message:
+			worker->has_part = worker->in_source_transaction;
 			take_logical_message(worker, message.message);
 			break;
 		case wire::MessageKind::type:
@@ -304,12 +307,13 @@ begin_source_transaction(ConnectorWorker *worker, uint32 xid, wire::Lsn commit_l
 	worker->in_source_transaction = true;
 	worker->xid = xid;
 	worker->commit_lsn = commit_lsn;
+	worker->has_part = false;
 }
 
 void
 end_source_transaction(ConnectorWorker *worker, wire::Lsn end_lsn, TimestampTz commit_time)
 {
-	worker->in_source_transaction = false;
+	worker->in_source_transaction = worker->has_part = false;
 	worker->has_uncommitted = true;
 	worker->end_lsn = end_lsn;
 	worker->commit_time = commit_time;
@@ -372,6 +376,20 @@ send_position(ConnectorWorker *worker, bool now)
 	worker->feedback_at = at;
 }
 
+namespace
+{
+
+/* What is whole is applied before: the source may never get past a change that it cannot send. */
+[[noreturn]] void
+end_stream(ConnectorWorker *worker)
+{
+	if (worker->has_uncommitted && !worker->has_part)
+		commit_local(worker);
+	source::raise_end(worker->stream);
+}
+
+} // namespace
+
 bool
 receive_some(ConnectorWorker *worker)
 {
@@ -384,6 +402,8 @@ receive_some(ConnectorWorker *worker)
 
 		if (received == source::Received::nothing)
 			break;
+		if (received == source::Received::ended)
+			end_stream(worker);
 		any = true;
 		worker->window_messages++;
 		worker->received = Max(worker->received, message.end);
