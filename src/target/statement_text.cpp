@@ -238,6 +238,19 @@ append_record_hash(StringInfo sql, const TargetRelation *relation, bool of_targe
 	appendStringInfoString(sql, ", 0)");
 }
 
+/* The rows of the batch as q, each with its record r and hash h, equal ones numbered by n. */
+void
+append_numbered_batch(StringInfo sql, const TargetRelation *relation)
+{
+	appendStringInfoString(sql,
+						   "(SELECT q.*, pg_catalog.row_number() OVER (PARTITION BY q.h, q.r) AS n "
+						   "FROM (SELECT b.*, ");
+	append_record(sql, relation, false);
+	appendStringInfoString(sql, " AS r, ");
+	append_record_hash(sql, relation, false);
+	appendStringInfo(sql, " AS h FROM %s b) q)", kBatchName);
+}
+
 /*
  * Pairs (target row, batch row): equal rows are numbered on both sides, so that each change takes
  * one of several equal rows.  IS TRUE keeps the subquery out of the join: its result is hashed, and each row of the one scan is
@@ -257,15 +270,9 @@ append_equal_pairs(StringInfo sql, const TargetRelation *relation)
 	append_record_hash(sql, relation, true);
 	appendStringInfoString(sql, " IN (SELECT ");
 	append_record_hash(sql, relation, false);
-	appendStringInfo(sql,
-					 " FROM %s b)) IS TRUE) s) m JOIN (SELECT q.*, pg_catalog.row_number() OVER "
-					 "(PARTITION BY q.h, q.r) AS n FROM (SELECT b.*, ",
-					 kBatchName);
-	append_record(sql, relation, false);
-	appendStringInfoString(sql, " AS r, ");
-	append_record_hash(sql, relation, false);
-	appendStringInfo(sql, " AS h FROM %s b) q) w ON m.h = w.h AND m.n = w.n AND m.r = w.r) p",
-					 kBatchName);
+	appendStringInfo(sql, " FROM %s b)) IS TRUE) s) m JOIN ", kBatchName);
+	append_numbered_batch(sql, relation);
+	appendStringInfoString(sql, " w ON m.h = w.h AND m.n = w.n AND m.r = w.r) p");
 }
 
 /* The statement writes the rows of those pairs, and says who wrote each before when that can be known. */
@@ -289,15 +296,10 @@ replace_equal_text(const TargetRelation *relation, const Bitmapset *unchanged, b
 	initStringInfo(&sql);
 	initStringInfo(&columns);
 	append_whole_row(&columns, relation, nullptr, nullptr);
-	appendStringInfoString(&sql,
-						   "WITH wanted AS MATERIALIZED (SELECT q.*, pg_catalog.row_number() OVER "
-						   "(PARTITION BY q.h, q.r) AS n FROM (SELECT b.*, ");
-	append_record(&sql, relation, false);
-	appendStringInfoString(&sql, " AS r, ");
-	append_record_hash(&sql, relation, false);
-	appendStringInfo(&sql, " AS h FROM %s b) q), gone AS (DELETE FROM %s t USING wanted w ",
-					 kBatchName, relation->sql_name);
-	appendStringInfoString(&sql, "WHERE w.n = 1 AND ");
+	appendStringInfoString(&sql, "WITH wanted AS MATERIALIZED ");
+	append_numbered_batch(&sql, relation);
+	appendStringInfo(&sql, ", gone AS (DELETE FROM %s t USING wanted w WHERE w.n = 1 AND ",
+					 relation->sql_name);
 	append_record_hash(&sql, relation, true);
 	appendStringInfoString(&sql, " = w.h AND ");
 	append_record(&sql, relation, true);
@@ -328,6 +330,19 @@ replace_equal_text(const TargetRelation *relation, const Bitmapset *unchanged, b
 		appendStringInfoString(&sql, " FROM pairs t WHERE t.livesync_n IS NOT NULL RETURNING 1)");
 	}
 	appendStringInfoString(&sql, " SELECT FROM pairs WHERE livesync_n IS NOT NULL");
+	return sql.data;
+}
+
+/* A column of the rows that the batch's keys find, wherever they are. */
+char *
+read_text(const TargetRelation *relation, const char *column)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT t.%s FROM %s t, %s b WHERE ", column, relation->sql_name,
+					 kBatchName);
+	append_key_match(&sql, relation);
 	return sql.data;
 }
 
@@ -418,24 +433,13 @@ exists_text(const TargetRelation *relation)
 char *
 locate_text(const TargetRelation *relation)
 {
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT t.%s FROM %s t, %s b WHERE ",
-					 column_name(relation, relation->time_column), relation->sql_name, kBatchName);
-	append_key_match(&sql, relation);
-	return sql.data;
+	return read_text(relation, column_name(relation, relation->time_column));
 }
 
 char *
 writers_text(const TargetRelation *relation)
 {
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT t.xmin FROM %s t, %s b WHERE ", relation->sql_name, kBatchName);
-	append_key_match(&sql, relation);
-	return sql.data;
+	return read_text(relation, "xmin");
 }
 
 char *

@@ -383,7 +383,7 @@ run_statement(const StatementRun &what)
 
 	if (what.times != nullptr)
 		*what.times = read_times(what.relation, processed, caller);
-	if (what.differs != nullptr && SPI_tuptable != nullptr)
+	if (what.differs != nullptr && counts_others(what.relation) && SPI_tuptable != nullptr)
 		*what.differs += count_others(SPI_tuptable, what.relation->streams_since);
 	AtEOXact_GUC(true, settings);
 	tuplestore_end(store);
@@ -417,16 +417,14 @@ write_rows(TargetRelation *relation, Statement statement, const Bitmapset *uncha
 uint64
 delete_equal_rows(TargetRelation *relation, const WriteRow *rows, size_t count, int64 *differs)
 {
-	return run(relation, kDeleteEqual, nullptr, rows, count,
-			   counts_others(relation) ? differs : nullptr);
+	return run(relation, kDeleteEqual, nullptr, rows, count, differs);
 }
 
 uint64
 update_equal_rows(TargetRelation *relation, const Bitmapset *unchanged, const WriteRow *rows,
 				  size_t count, int64 *differs)
 {
-	return run(relation, kUpdateEqual, unchanged, rows, count,
-			   counts_others(relation) ? differs : nullptr);
+	return run(relation, kUpdateEqual, unchanged, rows, count, differs);
 }
 
 void

@@ -247,7 +247,7 @@ take_plain_message(ConnectorWorker *worker, const wire::Message &message, std::s
 			take_truncate(worker, message, raw);
 			break;
 		case wire::MessageKind::message:
-			worker->has_part = worker->in_source_transaction;
+			worker->has_part = true;
 			take_logical_message(worker, message.message);
 			break;
 		case wire::MessageKind::type:
@@ -290,6 +290,17 @@ decode(std::string_view raw, bool in_piece)
 	return message;
 }
 
+/* What is whole is applied before: the source may never get past a change that it cannot send. */
+[[noreturn]] void
+end_stream(ConnectorWorker *worker)
+{
+	bool is_within = worker->in_source_transaction && worker->has_part;
+
+	if (worker->has_uncommitted && !is_within)
+		commit_local(worker);
+	source::raise_end(worker->stream);
+}
+
 void
 take_keepalive(ConnectorWorker *worker, const source::StreamMessage &message)
 {
@@ -313,7 +324,7 @@ begin_source_transaction(ConnectorWorker *worker, uint32 xid, wire::Lsn commit_l
 void
 end_source_transaction(ConnectorWorker *worker, wire::Lsn end_lsn, TimestampTz commit_time)
 {
-	worker->in_source_transaction = worker->has_part = false;
+	worker->in_source_transaction = false;
 	worker->has_uncommitted = true;
 	worker->end_lsn = end_lsn;
 	worker->commit_time = commit_time;
@@ -375,20 +386,6 @@ send_position(ConnectorWorker *worker, bool now)
 	my_entry()->flushed = worker->confirmed;
 	worker->feedback_at = at;
 }
-
-namespace
-{
-
-/* What is whole is applied before: the source may never get past a change that it cannot send. */
-[[noreturn]] void
-end_stream(ConnectorWorker *worker)
-{
-	if (worker->has_uncommitted && !worker->has_part)
-		commit_local(worker);
-	source::raise_end(worker->stream);
-}
-
-} // namespace
 
 bool
 receive_some(ConnectorWorker *worker)
