@@ -14,8 +14,9 @@ use POSIX ();
 use Test::More;
 use Time::HiRes qw(usleep);
 
-# Large enough that malloc() gives each copy of a row back when it is freed.
-use constant { MB => 40, ROWS => 6 };
+# Large enough that malloc() gives each copy of a row back when it is freed, and a little less than a power of two: libpq
+# doubles its buffer until a row has room, and what is left in it is filled with more or less of the next row.
+use constant { MB => 60, ROWS => 6 };
 
 # Of one worker, less than the sum of all rows.  Copying as text takes a row five times: what libpq reads into, the line and
 # the value of COPY, the value of the column, the row; in binary form there is no line.  Streaming takes it four times: what
