@@ -9,6 +9,8 @@
 
 FUZZ_CXX ?= clang++
 FUZZ_SECONDS ?= 20
+# 0: another one each time
+FUZZ_SEED ?= 1
 FUZZ_DIR = build/fuzz
 FUZZ_CXXFLAGS = -std=c++20 -Wall -Wextra -Wshadow -Wno-register -Werror -g -O1 -Isrc -Itest/unit
 
@@ -20,7 +22,7 @@ fuzz-build: $(FUZZ_DIR)/pgoutput_fuzz
 
 fuzz-run: fuzz-build
 	@mkdir -p $(FUZZ_DIR)/found
-	$(FUZZ_DIR)/pgoutput_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 \
+	$(FUZZ_DIR)/pgoutput_fuzz -max_total_time=$(FUZZ_SECONDS) -seed=$(FUZZ_SEED) -max_len=4096 -print_final_stats=1 \
 		-artifact_prefix=$(FUZZ_DIR)/ $(FUZZ_DIR)/found test/fuzz/corpus
 
 fuzz-corpus: $(FUZZ_DIR)/make_corpus

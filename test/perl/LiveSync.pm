@@ -53,7 +53,7 @@ use PostgreSQL::Test::Utils ();
 
 our @EXPORT = qw(
   pair source_node target_node conninfo create_connector
-  poll wait_sync wait_caught_up wait_state retry_table source_lsn
+  poll wait_row wait_sync wait_caught_up wait_state failure_of retry_table slots_are_free source_lsn
   failpoint failpoint_reached clear_failpoints end_of_crashes worker_pid
   kill_process try_kill_process flush_wal cut_connections start_pgbench stop_pgbench run_pgbench
   same_tables check_logs quote_literal
@@ -74,7 +74,8 @@ sub _new_node
 	return PostgreSQL::Test::Cluster->new($number > 1 ? "$name$number" : $name, @where);
 }
 
-# What both sides get: room for many workers and sessions; a killed worker must not end the server.
+# What both sides get: room for many workers and sessions; a killed worker must not end the server, nor a machine that
+# stands still for a minute a session that is just beginning.
 sub _common_conf
 {
 	my (%opt) = @_;
@@ -90,6 +91,7 @@ max_worker_processes = 32
 max_prepared_transactions = 10
 max_wal_size = 512MB
 log_lock_waits = on
+authentication_timeout = '10min'
 CONF
 }
 
@@ -247,17 +249,39 @@ sub poll
 {
 	my ($node, $db, $sql, $expected, $seconds) = @_;
 	$expected //= 't';
-	$seconds  //= _timeout();
+	_poll($node, $db, $sql, sub { $_[0] eq $expected }, qq{"$expected"}, $seconds);
+	return 1;
+}
+
+=pod
+
+=item wait_row($node, $db, $sql)
+
+Runs the query until it gives any row, and returns it.  For what is there now and then: who waits for it and asks what it
+is in another query may find that it has just gone.
+
+=cut
+
+sub wait_row
+{
+	my ($node, $db, $sql) = @_;
+	return _poll($node, $db, $sql, sub { $_[0] ne '' }, 'a row');
+}
+
+sub _poll
+{
+	my ($node, $db, $sql, $is_it, $expected, $seconds) = @_;
+	$seconds //= _timeout();
 	my $end = time() + $seconds;
 	my ($out, $err);
 	while (1)
 	{
 		_try_psql($node, $db, $sql, stdout => \$out, stderr => \$err);
-		return 1 if $out eq $expected && $err eq '';
+		return $out if $err eq '' && $is_it->($out);
 		last if time() >= $end;
 		usleep(50_000);
 	}
-	_give_up($node, $db, "after $seconds s this did not give \"$expected\":\n$sql\nlast result: $out\n$err");
+	return _give_up($node, $db, "after $seconds s this did not give $expected:\n$sql\nlast result: $out\n$err");
 }
 
 # As psql(), where there may be no server: false when it did not succeed, for whatever reason.  A psql that
@@ -375,6 +399,34 @@ sub wait_state
 		'SELECT state FROM livesync.tables WHERE connector = '
 		  . quote_literal($connector) . ' AND source_table = ' . quote_literal($table), $state);
 }
+
+=pod
+
+=item failure_of($target, $db, $connector, $source_table)
+
+Waits until a table has failed; returns its error and its hint.  A table whose copy fails is tried again by itself, and has
+neither while it is.
+
+=cut
+
+sub failure_of
+{
+	my ($target, $db, $connector, $table) = @_;
+	my $row = wait_row($target, $db,
+		q{SELECT last_error, coalesce(hint, '') FROM livesync.tables WHERE state = 'failed' AND last_error IS NOT NULL AND connector = }
+		  . quote_literal($connector) . ' AND source_table = ' . quote_literal($table));
+	return split /\|/, $row, 2;
+}
+
+=pod
+
+=item slots_are_free($source)
+
+Waits until no walsender has a slot.  It ends a moment after the connector that was paused or dropped.
+
+=cut
+
+sub slots_are_free { return poll($_[0], 'postgres', 'SELECT count(*) = 0 FROM pg_replication_slots WHERE active') }
 
 =pod
 
@@ -611,7 +663,8 @@ sub try_kill_process
 	my $offset = -s $node->logfile;
 	# One that is stopped cannot end by itself between the look and the kill.
 	kill('STOP', $pid) == 1 or return 0;
-	return 0 if !-e "/proc/$pid" || PostgreSQL::Test::Utils::slurp_file("/proc/$pid/stat") =~ /\) Z /;
+	my $stat = eval { local $SIG{__DIE__} = 'DEFAULT'; PostgreSQL::Test::Utils::slurp_file("/proc/$pid/stat") };
+	return 0 if !defined $stat || $stat =~ /\) Z /;
 	kill('KILL', $pid);
 	$node->wait_for_log(qr/database system is ready to accept connections/, $offset);
 	return poll($node, 'postgres', 'SELECT true');

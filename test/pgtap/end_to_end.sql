@@ -38,7 +38,7 @@ $$);
 
 -- all tables of a schema
 SELECT lives_ok(format($$SELECT livesync.create_connector('shop', %L, tables => '{shop.*}')$$, :'source'), 'create_connector of a schema');
-SELECT ok(livesync.wait_for_sync('shop', '60 s'), 'every table streams');
+SELECT ok(livesync.wait_for_sync('shop', '180 s'), 'every table streams');
 SELECT same('shop.items', 'shop.items', 'copied: items');
 SELECT same('shop.log', 'shop.log', 'copied: log, which has equal rows');
 SELECT hasnt_table('public', 'other', 'a table of another schema is not taken');
@@ -55,14 +55,14 @@ SELECT dblink_exec('s', $$
 	UPDATE shop.log SET what = 'changed' WHERE ctid = (SELECT max(ctid) FROM shop.log);
 	COMMIT
 $$);
-SELECT ok(livesync.wait_for_lsn('shop', timeout => '60 s'), 'wait_for_lsn: all that is committed now');
+SELECT ok(livesync.wait_for_lsn('shop', timeout => '180 s'), 'wait_for_lsn: all that is committed now');
 SELECT same('shop.items', 'shop.items', 'insert, update, change of the key, delete');
 SELECT same('shop.log', 'shop.log', 'one of several equal rows is deleted, one is updated');
 SELECT dblink_exec('s', $$
 	BEGIN; INSERT INTO shop.items VALUES (9999, 'never', 0, NULL); ROLLBACK;
 	TRUNCATE shop.items; INSERT INTO shop.items VALUES (1, 'after', 1, NULL)
 $$);
-SELECT ok(livesync.wait_for_lsn('shop', timeout => '60 s'), 'wait_for_lsn again');
+SELECT ok(livesync.wait_for_lsn('shop', timeout => '180 s'), 'wait_for_lsn again');
 SELECT same('shop.items', 'shop.items', 'TRUNCATE, and nothing of what was rolled back');
 -- counted at most twice a second
 CALL wait_until($$SELECT truncates > 0 FROM livesync.stats WHERE source_table = 'shop.items'$$);
@@ -84,11 +84,11 @@ SELECT ok(NOT livesync.wait_for_lsn('shop', 'FF/0', '200 ms'), 'wait_for_lsn giv
 -- other schema, without the rows that are there
 SELECT lives_ok(format($$SELECT livesync.create_connector('others', %L, tables => '{public.other}', copy_data => false, target_schema => 'elsewhere')$$, :'source'),
 	'create_connector without copying, into another schema');
-SELECT ok(livesync.wait_for_sync('others', '60 s'), 'it streams');
+SELECT ok(livesync.wait_for_sync('others', '180 s'), 'it streams');
 SELECT dblink_exec('s', $$INSERT INTO public.other VALUES (2, 'after')$$);
-SELECT ok(livesync.wait_for_lsn('others', timeout => '60 s'), 'wait_for_lsn of the second connector');
+SELECT ok(livesync.wait_for_lsn('others', timeout => '180 s'), 'wait_for_lsn of the second connector');
 SELECT results_eq('SELECT id, v FROM elsewhere.other', $$VALUES (2, 'after')$$, 'the new row only, in the other schema');
-SELECT ok(livesync.wait_for_sync(timeout => '60 s'), 'wait_for_sync of all connectors');
+SELECT ok(livesync.wait_for_sync(timeout => '180 s'), 'wait_for_sync of all connectors');
 
 -- the end: nothing stays at the source
 SELECT livesync.pause_connector('shop'), livesync.pause_connector('others');

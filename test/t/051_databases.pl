@@ -63,8 +63,8 @@ for my $mode (qw(fast immediate))
 	$target->start;
 	all_follow("after a restart ($mode)", qw(one two three));
 }
-is($target->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'livesync scout'}),
-	'0', 'the scouts have gone again');
+poll($target, 'postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'livesync scout'});
+pass('the scouts have gone again');
 
 # --- no place is left --------------------------------------------------------------------------
 

@@ -51,6 +51,8 @@ is($target->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE 
 
 # --- failing again and again -------------------------------------------------------------------
 
+# What a copy worker meets is told as a failure of its connector.
+poll($target, 'postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'livesync copy'});
 $target->safe_psql('postgres', 'DELETE FROM livesync.event');
 $source->stop;
 poll($target, 'postgres', q{SELECT count(*) >= 5 FROM livesync.events WHERE event = 'connector_failed'});

@@ -108,11 +108,13 @@ is(events('root', 'table_resync_wanted'), 5, 'one that is attached empty costs n
 
 # --- those that go -----------------------------------------------------------------------------
 
+# What was away for a moment may have been told or not.
+my $removed = events('root', 'partition_removed');
 change('ALTER TABLE root DETACH PARTITION root_4');
-wait_event_count('root', 'partition_removed', 1);
+wait_event_count('root', 'partition_removed', $removed + 1);
 like(told('root', 'partition_removed'), qr/^public\.root_4; the rows that it had stay here/, 'one that is detached is told of');
 change('DROP TABLE root_3');
-wait_event_count('root', 'partition_removed', 2);
+wait_event_count('root', 'partition_removed', $removed + 2);
 like(told('root', 'partition_removed'), qr/^one that was dropped; /, 'and one that is dropped');
 is(ask('SELECT count(*) FROM root WHERE id BETWEEN 300 AND 499'), 53, 'their rows stay, as with the server\'s own subscriptions');
 ask(q{SELECT livesync.resync_table('k', 'public.root')});

@@ -210,9 +210,9 @@ fails("SELECT livesync.alter_connector('c', source => '$base user=sam password=$
 fails("SELECT livesync.drop_connector('c')", 'is not paused', 'pause_connector', 'drop before pause');
 
 # sam may not read the table: the table says so, and streams by itself once the right is there.
-wait_state($target, 'postgres', 'c', 'public.good', 'failed');
-like($target->safe_psql('postgres', 'SELECT last_error FROM livesync.tables'), qr/permission denied for table good/, 'no right to read: the view says so');
-like($target->safe_psql('postgres', 'SELECT hint FROM livesync.tables'), qr/\w/, 'no right to read: there is a hint');
+my ($error, $hint) = failure_of($target, 'postgres', 'c', 'public.good');
+like($error, qr/permission denied for table good/, 'no right to read: the view says so');
+like($hint, qr/\w/, 'no right to read: there is a hint');
 $source->safe_psql('postgres', 'GRANT SELECT ON good TO sam');
 wait_sync($source, $target, 'c');
 same_tables($source, 'postgres', $target, 'postgres', ['public.good'], 'with the right granted the table streams without a call');
@@ -297,9 +297,7 @@ my %expected = (
 	missing_type => qr/type "many\.mood" does not exist/);
 for my $table (sort keys %expected)
 {
-	wait_state($target, 'postgres', 'many', "many.$table", 'failed');
-	my $row = $target->safe_psql('postgres', "SELECT last_error, coalesce(hint, '') FROM livesync.tables WHERE source_table = 'many.$table'");
-	my ($error, $hint) = split /\|/, $row, 2;
+	my ($error, $hint) = failure_of($target, 'postgres', 'many', "many.$table");
 	like($error, $expected{$table}, "$table: the view says what is wrong");
 	like($hint, qr/\w{3}/, "$table: the view says what to do");
 }
