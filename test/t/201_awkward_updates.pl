@@ -2,6 +2,7 @@
 #
 #  - Without a key a row is found by its old values.  Updates of one row that come together must not be
 #    looked for at once; the next one's old row has TOAST values that the last one's new row left out.
+#    One column tells most rows apart before whole rows are compared: a NULL there tells nothing.
 #  - A GENERATED ALWAYS AS IDENTITY column can be set by no UPDATE, but the source can number a row anew.
 #    Columns that only the target has stay as they were.
 
@@ -20,6 +21,7 @@ my %made   = (
 	chain    => "a int, v text, $large",
 	numbered => "id int PRIMARY KEY, n bigint $number, v text, $large",
 	by_number => "n bigint $number PRIMARY KEY, v text, $large",
+	nulls => 'a int, d date, v text',
 	keyless  => "n bigint $number, v text, $large",
 	plain_at_source => 'id int PRIMARY KEY, n bigint NOT NULL, v text');
 for my $table (sort keys %made)
@@ -37,10 +39,12 @@ my $text = "repeat('0123456789', 500)";
 $source->safe_psql('postgres', <<"SQL");
 ALTER TABLE chain REPLICA IDENTITY FULL;
 ALTER TABLE keyless REPLICA IDENTITY FULL;
+ALTER TABLE nulls REPLICA IDENTITY FULL;
 INSERT INTO chain SELECT i, 'first', $text || i FROM generate_series(1, 5) i;
 INSERT INTO chain VALUES (3, 'first', NULL);
 INSERT INTO numbered (id, v, large) SELECT i, 'first', $text || i FROM generate_series(1, 5) i;
 INSERT INTO by_number (v, large) SELECT 'first ' || i, $text || i FROM generate_series(1, 5) i;
+INSERT INTO nulls SELECT nullif(i % 4, 0), nullif(DATE '2024-01-01' + i % 5, '2024-01-03'), i % 3 FROM generate_series(1, 120) i;
 INSERT INTO keyless (v, large) SELECT 'first ' || i, $text || i FROM generate_series(1, 5) i;
 INSERT INTO plain_at_source SELECT i, i, 'first' FROM generate_series(1, 5) i;
 SQL
@@ -75,6 +79,18 @@ same_tables($source, 'postgres', $target, 'postgres', [$_], "$_ is the same, one
   for map { "public.$_" } sort keys %made;
 is($target->safe_psql('postgres', join ' UNION ALL ', map { "SELECT '$_', * FROM (SELECT count(*) FROM $_ WHERE extra <> 'kept') x WHERE count > 0" } sort keys %made),
 	'', 'what only the target has was kept');
+
+# Only rows with a NULL, rows without and with one together, and rows that differ in another column only.
+for my $change ("UPDATE nulls SET v = 'a' WHERE a IS NULL AND d = '2024-01-02'",
+	"UPDATE nulls SET v = 'b' WHERE d IS NULL AND a <> 2 OR a IS NULL AND v = '1'",
+	'UPDATE nulls SET a = NULL WHERE a = 3',
+	"DELETE FROM nulls WHERE a IS NULL AND v = '2' OR a = 1 AND d IS NULL",
+	'DELETE FROM nulls WHERE ctid IN (SELECT max(ctid) FROM nulls GROUP BY a, d, v HAVING count(*) > 1)')
+{
+	$source->safe_psql('postgres', $change);
+	wait_caught_up($source, $target, 'c');
+	same_tables($source, 'postgres', $target, 'postgres', ['public.nulls'], $change);
+}
 
 # While a table is copied its changes are written over what the chunks brought.
 $source->safe_psql('postgres', 'CREATE TABLE copied (id int PRIMARY KEY, n bigint GENERATED ALWAYS AS IDENTITY, v text)');
