@@ -37,7 +37,7 @@ $source->safe_psql($db, 'INSERT INTO t SELECT i, i FROM generate_series(1, 100) 
 my $failures = q{FROM livesync.events WHERE source_table = 'public.t' AND event = 'table_failed'};
 poll($target, $db, "SELECT count(*) >= 6 $failures");
 is($target->safe_psql($db, 'SELECT count(*) FROM other'), 1, 'another table does not wait');
-is($target->safe_psql($db, q{SELECT state || ': ' || last_error FROM livesync.tables WHERE source_table = 'public.t'}), 'failed: too early', 'the error is told');
+is((failure_of($target, $db, 'c', 'public.t'))[0], 'too early', 'the error is told');
 $source->safe_psql($db, 'UPDATE t SET n = n + 1; DELETE FROM t WHERE id > 90; INSERT INTO other VALUES (2)');
 
 # A busy machine makes pauses longer, never shorter: so each is held against the least that it must be.

@@ -38,8 +38,6 @@ sub type_of
 		FROM pg_attribute WHERE attrelid = '$table'::regclass AND attname = '$column'");
 }
 
-sub hint { return target("SELECT hint FROM livesync.tables WHERE source_table = 'public.$_[0]'"); }
-
 my @tables = qw(added volatile many widened dropped renamed held lagging behind sync keyless stopped);
 for (@tables)
 {
@@ -145,15 +143,13 @@ is(events('widened', 'column_widened'), 10, 'each is told in events');
 # --- columns that go -------------------------------------------------------------------------
 
 source(q{ALTER TABLE dropped ADD c int; INSERT INTO dropped VALUES (101, 'c', 1); ALTER TABLE dropped DROP c; INSERT INTO dropped VALUES (102, 'no c')});
-wait_state($target, 'postgres', 'c', 'public.dropped', 'failed');
-like(hint('dropped'), qr/ALTER TABLE public\.dropped DROP COLUMN c;/, 'the hint says what to run');
+like((failure_of($target, 'postgres', 'c', 'public.dropped'))[1], qr/ALTER TABLE public\.dropped DROP COLUMN c;/, 'the hint says what to run');
 is(target('SELECT count(*) FROM dropped WHERE id = 101'), 1, 'what came before is applied');
 target('ALTER TABLE dropped DROP COLUMN c');
 ends_equal('dropped', 'goes on by itself once the column is dropped');
 
 source(q{BEGIN; INSERT INTO renamed VALUES (100, 'v'); UPDATE renamed SET v = 'vv' WHERE id = 3; ALTER TABLE renamed RENAME v TO w; INSERT INTO renamed VALUES (101, 'w'); COMMIT});
-wait_state($target, 'postgres', 'c', 'public.renamed', 'failed');
-like(hint('renamed'), qr/ALTER TABLE public\.renamed RENAME COLUMN v TO w;/, 'the hint for a renamed column');
+like((failure_of($target, 'postgres', 'c', 'public.renamed'))[1], qr/ALTER TABLE public\.renamed RENAME COLUMN v TO w;/, 'the hint for a renamed column');
 is(target('SELECT max(id) FROM renamed'), 100, 'what came before is applied, since it needs the former name');
 target('ALTER TABLE renamed RENAME COLUMN v TO w');
 retry_table($target, 'postgres', 'c', 'public.renamed');
@@ -240,8 +236,7 @@ ends_equal('copied', 'and goes on');
 create_connector($target, 'postgres', 's', conninfo($source), tables => ['public.stopped'], target_schema => 'away', schema_changes => 'stop');
 wait_sync($source, $target, 's');
 source(q{ALTER TABLE stopped ADD a int DEFAULT 5; ALTER TABLE stopped ALTER v TYPE varchar; INSERT INTO stopped VALUES (101, 'a', 1)});
-wait_state($target, 'postgres', 's', 'public.stopped', 'failed');
-my $hint = hint('stopped');
+my (undef, $hint) = failure_of($target, 'postgres', 's', 'public.stopped');
 my ($sql) = $hint =~ /^Run: (.*); the table/;
 like($sql, qr/^ALTER TABLE away\.stopped ADD COLUMN a integer DEFAULT '5'; ALTER TABLE away\.stopped ALTER COLUMN a SET DEFAULT 5$/, 'the hint has all that is needed');
 target($sql);

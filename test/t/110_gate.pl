@@ -67,8 +67,9 @@ $long->query_safe("BEGIN; INSERT INTO other VALUES (1001, 'unrelated')");
 $long->query_safe('SELECT count(*) FROM ' . join(', ', map { "(SELECT count(*) FROM $_) x$_" } @keyed));
 
 # A walsender may hold on to what it knew of the publication when it began, older releases do.
-sub walsender { return $source->safe_psql('postgres', q{SELECT pid, substring(query FROM 'LOGICAL (\S+)') FROM pg_stat_activity WHERE backend_type = 'walsender' AND query ~ '^START_REPLICATION'}) }
-my ($first_walsender) = walsender();
+# The one that has the slot: another one may be about to end.
+sub walsender_query { return q{SELECT pid, substring(query FROM 'LOGICAL (\S+)') FROM pg_stat_activity WHERE query ~ '^START_REPLICATION' AND pid IN (SELECT active_pid FROM pg_replication_slots)} }
+my $first_walsender = wait_row($source, 'postgres', walsender_query());
 
 $source->safe_psql('postgres', "ALTER PUBLICATION p ADD TABLE $tables");
 
@@ -81,7 +82,7 @@ pass('the view names the writers that a table waits for');
 wait_state($target, 'postgres', 'c', 'public.free', 'streaming');
 is($target->safe_psql('postgres', 'SELECT count(*) FROM free'), 100,
 	'a table without writers is copied while others wait, and while an unrelated transaction is open');
-my ($pid, $from) = split /\|/, walsender();
+my ($pid, $from) = split /\|/, wait_row($source, 'postgres', walsender_query());
 isnt("$pid|$from", $first_walsender, 'its changes come from a new walsender');
 is($target->safe_psql('postgres', "SELECT '$from' >= admit_lsn FROM livesync.synced_table WHERE source_name = 'free'"), 't',
 	'which began when the table was published already');

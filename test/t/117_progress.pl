@@ -45,7 +45,8 @@ poll($target, 'postgres', "SELECT chunks_done > 0 AND chunks_running = 1 FROM li
 my $running = 'SELECT coalesce(sum(tuples_processed), 0), coalesce(sum(bytes_processed), 0), count(*) FROM pg_stat_progress_copy';
 my $ledger  = q{SELECT sum(rows), sum(bytes), count(done_at), count(*) FROM livesync.chunk c JOIN livesync.synced_table t ON t.id = c.table_id WHERE source_name = 'a'};
 my (@before, @view, @after, @done, @done_after);
-for (1 .. 200)
+my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+while (time < $end)
 {
 	@done   = look($ledger);
 	@before = look($running);
@@ -74,28 +75,29 @@ is((look("SELECT count(eta) FROM livesync.tables WHERE source_table IN ('public.
 # --- how fast, and how long still -------------------------------------------------------------
 
 poll($target, 'postgres', "SELECT percent > 40 FROM livesync.tables WHERE source_table = 'public.a'");
-my ($rate, $eta, $first) = look("SELECT rows_per_second, extract(epoch FROM eta), rows_copied FROM livesync.tables WHERE source_table = 'public.a'");
-my $at   = time;
-my $last = 0;
-my $falls = 0;
-my $percent = 0;
-my $low = 0;
+# How long it took so far says the ledger; how long it will take, nobody knows on a machine that does other things as well:
+# as long as the rows that are left take at the rate so far.
+my ($rate, $eta, $first, $took) = split /\|/, wait_row($target, 'postgres', <<'SQL');
+SELECT rows_per_second, extract(epoch FROM eta), rows_copied, extract(epoch FROM clock_timestamp() - (SELECT min(started_at)
+	FROM livesync.chunk c JOIN livesync.synced_table t ON t.id = c.table_id WHERE source_name = 'a'))
+FROM livesync.tables WHERE source_table = 'public.a' AND chunks_running = 1
+SQL
+between(0.8 * $first / $took, $rate, 1.25 * $first / $took, 'rows in a second');
+my $left = ($rows{a} - $first) / $rate;
+between($left / 2 - 2, $eta, $left * 2 + 2, 'how long still');
+
+# Between the end of its COPY and its commit a chunk is in neither view, until its ledger entry is there.
+my ($falls, $percent, $open_at_fall) = (0, 0);
 while (1)
 {
 	my ($open, $now) = look("SELECT chunks_total - chunks_done, (SELECT percent FROM livesync.progress) FROM livesync.tables WHERE source_table = 'public.a'");
-	# between the end of its COPY and its commit a chunk is in neither view, for a moment
-	$low = $now < $percent - 2 ? $low + 1 : 0;
-	$falls++ if $low == 10;
+	$open_at_fall = $now < $percent - 2 ? $open_at_fall // $open : undef;
+	$falls++ if defined $open_at_fall && $open < $open_at_fall;
 	$percent = $now if $now > $percent;
 	last if $open == 0;
-	die 'the copy does not end' if time - $at > 170;
+	die 'the copy does not end' if time > $end;
 	usleep(50_000);
 }
-my $took = time - $at;
-my $real = ($rows{a} - $first) / $took;
-# wide bounds: a busy machine may hold up the one half of the copy and not the other
-between($real / 5, $rate, $real * 5, 'rows in a second');
-between($took / 5 - 2, $eta, $took * 5 + 5, 'how long still');
 is($falls, 0, 'progress never falls back');
 
 $target->safe_psql('postgres', 'ALTER SYSTEM RESET livesync.copy_rate');

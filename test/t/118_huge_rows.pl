@@ -33,9 +33,11 @@ my $most   = PostgreSQL::Test::Utils::tempdir() . '/most';
 my $parent = $target->safe_psql('postgres', 'SELECT pg_backend_pid()') && PostgreSQL::Test::Utils::slurp_file($target->data_dir . '/postmaster.pid');
 my ($postmaster) = split /\n/, $parent;
 
+my %seen;
+
+# Processes come and go, and may have gone between two looks at them.
 sub sample
 {
-	my %seen;
 	while (1)
 	{
 		for my $pid (split ' ', children())
@@ -43,7 +45,7 @@ sub sample
 			my $name = one_line("/proc/$pid/cmdline");
 			next unless $name =~ /livesync (copy|connector)/;
 			my $kind = $1;
-			my ($kb) = PostgreSQL::Test::Utils::slurp_file("/proc/$pid/status") =~ /RssAnon:\s+(\d+)/ or next;
+			my ($kb) = whole("/proc/$pid/status") =~ /RssAnon:\s+(\d+)/ or next;
 			$seen{$kind} = $kb if $kb > ($seen{$kind} // 0);
 		}
 		open my $out, '>', "$most.new" or die;
@@ -63,13 +65,15 @@ sub one_line
 	return <$in> // '';
 }
 
+sub whole { local $/; return one_line($_[0]) }
+
 my $sampler = fork // die "fork: $!";
 if ($sampler == 0)
 {
 	$SIG{TERM} = 'DEFAULT';
 	$SIG{__DIE__} = 'DEFAULT';
-	eval { sample(); 1 } or 1 while 1;
-	POSIX::_exit(0);
+	eval { sample() };
+	POSIX::_exit(1);
 }
 END
 {
@@ -80,7 +84,8 @@ END
 sub bounded
 {
 	my ($kind, $name) = @_;
-	my ($mb) = PostgreSQL::Test::Utils::slurp_file($most) =~ /^$kind (\d+)/m;
+	my ($mb) = whole($most) =~ /^$kind (\d+)/m;
+	$mb //= 0;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	note("$name: $kind worker $mb MB");
 	return ok($mb > MB && $mb < BOUND->{$kind}, "$name: $mb MB");

@@ -139,6 +139,7 @@ SQL
 	# --- the standby has not taken it over -----------------------------------------------------
 	# as if it had not been told to: a promoted server without the slot
 	at_target("SELECT livesync.pause_connector('c')");
+	poll($primary, 'postgres', "SELECT NOT active FROM pg_replication_slots WHERE slot_name = '$slot'");
 	$primary->safe_psql('postgres', "SELECT pg_drop_replication_slot('$slot')");
 	my $timeline = at_target('SELECT source_timeline FROM livesync.connector');
 	is($timeline, '2', 'the connector knows the new timeline');
@@ -148,8 +149,7 @@ SQL
 	$primary->start;
 	$primary->promote;
 	at_target("SELECT livesync.resume_connector('c')");
-	poll($target, $db, "SELECT last_error LIKE '%$slot\" does not exist at the source%from timeline 2 to 3%' FROM livesync.connectors");
-	like(at_target('SELECT hint FROM livesync.connectors'), qr/create the connector again.*sync_replication_slots.*synchronized_standby_slots/, 'a slot that stayed behind is told as such, with what to do');
+	like(wait_row($target, $db, "SELECT hint FROM livesync.connectors WHERE last_error LIKE '%$slot\" does not exist at the source%from timeline 2 to 3%'"), qr/create the connector again.*sync_replication_slots.*synchronized_standby_slots/, 'a slot that stayed behind is told as such, with what to do');
 
 	# a new one is made so from its beginning
 	at_target("SELECT livesync.pause_connector('c')");

@@ -14,7 +14,7 @@ use lib 'test/perl';
 use LiveSync;
 use Test::More;
 
-my ($source, $target) = pair(target_conf => "livesync.batch_rows = 1000\ndeadlock_timeout = '200ms'");
+my ($source, $target) = pair(target_conf => "livesync.batch_rows = 1000\ndeadlock_timeout = '200ms'\nlivesync.lock_timeout = '10min'");
 
 sub failed_tables
 {
@@ -98,16 +98,14 @@ $target->reload;
 
 # Cancelled and terminated: while it applies, while it copies, at the source.
 $source->safe_psql('postgres', "CREATE TABLE cancelled (id int PRIMARY KEY, n int DEFAULT 0, pad text DEFAULT repeat('x', 200)); INSERT INTO cancelled SELECT generate_series(1, 200)");
-my $copying = q{SELECT %s(a.pid) FROM livesync.copy_activity() a JOIN livesync.connector c ON c.id = a.connector_id WHERE c.name = 'c_cancelled'};
 my $held = 'chunk_locked';
 failpoint($target, "$held/public.cancelled=wait");
 create_connector($target, 'postgres', 'c_cancelled', conninfo($source), tables => ['public.cancelled'], copy_workers => 1);
 for my $end (qw(pg_cancel_backend pg_terminate_backend))
 {
-	failpoint_reached($target, 'postgres', $held);
-	my $pid = $target->safe_psql('postgres', sprintf($copying, ''));
-	$target->safe_psql('postgres', sprintf($copying, $end));
-	poll($target, 'postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE query = 'failpoint $held' AND (pid <> $pid OR '$end' = 'pg_cancel_backend')");
+	my $pid = wait_row($target, 'postgres', "SELECT pid FROM pg_stat_activity WHERE query = 'failpoint $held'");
+	$target->safe_psql('postgres', "SELECT $end($pid)");
+	poll($target, 'postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE query = 'failpoint $held' AND pid <> $pid");
 	is(failed_tables('postgres'), 0, "$end of a copy worker fails no table");
 }
 $source->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ~ '^livesync_c_cancelled_'");

@@ -10,7 +10,8 @@
 #
 # When it fails it shows the seed, the rows and the changes since the sides were last equal.
 #
-#   LIVESYNC_SEED=n     repeats a run (what several sessions do at once is interleaved anew, though)
+#   LIVESYNC_SEED=n     another run than the one that is always made, or that one again (what several sessions do at once
+#                       is interleaved anew, though); random: draws one
 #   LIVESYNC_CASES=n    bursts of changes, of a dozen transactions each (default 24); for each 12 one copy under load
 #   LIVESYNC_KINDS='…'  only these kinds of tables, to look closer
 #   LIVESYNC_ONLY=copy  only one half: stream or copy
@@ -26,7 +27,9 @@ use LiveSync::RandomChanges;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-my $seed  = $ENV{LIVESYNC_SEED} // int(time() * 1000) % 1_000_000_007;
+# Who changes something here is told by this test whether it was that, so it makes the same changes each time.
+my $seed  = $ENV{LIVESYNC_SEED} // 20261123;
+$seed = int(time() * 1000) % 1_000_000_007 if $seed eq 'random';
 my $cases = $ENV{LIVESYNC_CASES} // 24;
 my @kinds = $ENV{LIVESYNC_KINDS} ? (kinds => [ split ' ', $ENV{LIVESYNC_KINDS} ]) : ();
 my $only  = $ENV{LIVESYNC_ONLY} // '';
@@ -177,18 +180,32 @@ sub stop_at_once
 	return;
 }
 
-# A worker fails or dies between two steps of its work, until somebody says that it is enough.
+# A worker fails or dies between two steps of its work, until somebody says that it is enough; or until all is copied, since not
+# every copy comes by every place.
 sub strike_at
 {
-	my ($place) = @_;
+	my ($db, $place) = @_;
 	my $action = pick(qw(error crash));
 	my $said = $action eq 'crash' ? qr/failpoint "$place" ends this process/ : qr/failpoint "$place" was reached/;
 	my $offset = -s $target->logfile;
 	failpoint($target, "$place=$action");
 	return sub {
-		$target->wait_for_log($said, $offset);
+		my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+		until (PostgreSQL::Test::Utils::slurp_file($target->logfile, $offset) =~ $said || (is_copied($db) && grep { $_ eq $place } @copy_places))
+		{
+			die "no worker comes to $place" if time > $end;
+			usleep(100_000);
+		}
 		end_of_crashes($target);
 	};
+}
+
+# The server may be down at this moment.
+sub is_copied
+{
+	my ($db) = @_;
+	my ($status, $streams) = eval { local $SIG{__DIE__} = 'DEFAULT'; $target->psql($db, q{SELECT bool_and(state = 'streaming') FROM livesync.tables}) };
+	return defined $status && $status == 0 && $streams eq 't';
 }
 
 # Each happens while changes are made, and may give back what ends it after they were made.
@@ -202,7 +219,7 @@ my %disturbances = (
 		$target->safe_psql($db, "SELECT livesync.pause_connector('c')");
 		return sub { $target->safe_psql($db, "SELECT livesync.resume_connector('c')") };
 	},
-	strike => sub { return strike_at($_[1]) },
+	strike => \&strike_at,
 );
 
 sub disturb
@@ -351,7 +368,11 @@ sub disturb_copy
 {
 	my ($db) = @_;
 	my @disturbance = pick((['nothing']) x 3, ['cut'], [ 'kill', 'copy' ], [ 'kill', 'connector' ], ['stop'], ([ 'strike', pick(@copy_places) ]) x 3)->@*;
-	poll($target, $db, "SELECT count(*) > 0 FROM livesync.events WHERE event = 'copy_finished'") unless $disturbance[0] =~ /nothing|strike/;
+	if ($disturbance[0] ne 'strike')
+	{
+		clear_failpoints($target);
+		poll($target, $db, "SELECT count(*) > 0 FROM livesync.events WHERE event = 'copy_finished'") if $disturbance[0] ne 'nothing';
+	}
 	my $end = disturb($db, @disturbance);
 	return ("@disturbance", $end);
 }
@@ -378,7 +399,10 @@ sub copy_under_load
 		{ sql => join('', map { random_transaction($world) . 'SELECT pg_sleep(0.00' . int(rand 8) . ");\n" } 1 .. 150), on_error => pick('on', 'off') }
 	} 1 .. 3;
 	my $load = run_scripts($db, @scripts);
+	# Nothing is copied before it is known what happens meanwhile.
+	failpoint($target, 'slot_created=wait');
 	create_connector($target, $db, 'c', conninfo($source, $db), publications => \@publications, copy_workers => 4);
+	failpoint_reached($target, $db, 'slot_created');
 	my ($disturbance, $end) = disturb_copy($db);
 	finish_scripts($load);
 	# Until then the target may go down at any moment.

@@ -95,8 +95,7 @@ is(target(q{SELECT string_agg(concat_ws(' ', op, n), ',' ORDER BY at) FROM seen}
 sub refused
 {
 	my ($table, $error, $hint, $name) = @_;
-	wait_state($target, 'postgres', 'c', "public.$table", 'failed');
-	my ($is, $help) = split /\|/, target("SELECT last_error, hint FROM livesync.tables WHERE source_table = 'public.$table'");
+	my ($is, $help) = failure_of($target, 'postgres', 'c', "public.$table");
 	like($is, $error, "$name is refused");
 	like($help, $hint, '… with a way out');
 	return;

@@ -68,6 +68,7 @@ is(target(q{SELECT count(*) FROM livesync.events WHERE event = 'table_failed'}),
 # --- conflicts ---------------------------------------------------------------------------------
 
 my $from = -s $target->logfile;
+my $began = time;
 target(q{DELETE FROM other WHERE id IN (5, 6, 7); INSERT INTO other VALUES (200, 1)});
 source(q{UPDATE other SET n = 9 WHERE id = 5});
 wait_caught_up($source, $target, 'c');
@@ -80,7 +81,8 @@ poll($target, 'postgres', q{SELECT insert_exists || ' ' || update_missing || ' '
 pass('each is counted by its name');
 my $log = slurp_file($target->logfile, $from);
 my @lines = $log =~ /(LOG:\s+conflicts in table .*)/g;
-is(@lines, 1, 'a burst of conflicts is told once in the server log') or diag($log);
+# once in a minute
+cmp_ok(scalar @lines, '<=', 1 + (time - $began) / 60, 'a burst of conflicts is told once in the server log') or diag($log);
 like($lines[0], qr{conflicts in table "public.other" since [0-9A-F]+/[0-9A-F]+: 0 insert_exists, 1 update_missing, 0 delete_missing}, 'with table and position');
 like($log, qr/DETAIL:\s+Rows are found by: id\./, 'and the names of the key columns');
 
