@@ -68,6 +68,13 @@ check_identity(const TablesQuestion &it, const source::SourceTable &table,
 	else if (!table.has_identity)
 		add(it, "replica identity", label, CheckStatus::ok,
 			"it has none, and only inserts are published");
+	else if (table.hides_identity)
+		add(it, "replica identity", label, CheckStatus::error,
+			"generated columns that are not published belong to it, so once published UPDATE and "
+			"DELETE fail at the source or, before 18, cannot be applied here",
+			psprintf("Run at the source: ALTER TABLE %s REPLICA IDENTITY USING INDEX ...; of a "
+					 "unique index without them, or DEFAULT, for such a primary key.",
+					 name));
 	else if (gap != nullptr)
 		add(it, "replica identity", label, CheckStatus::error, gap->detail, gap->hint);
 	else if (table.replica_identity == 'f' && table.key_count == 0)

@@ -31,7 +31,9 @@ find_target_column(Oid relid, const char *name, TargetColumn *column)
 	SqlScope scope = begin_sql();
 	bool found =
 		run_sql(
-			"SELECT format_type(a.atttypid, a.atttypmod), a.atttypid < 16384, NOT a.attnotnull, "
+			"SELECT format_type(a.atttypid, a.atttypmod), a.atttypid < 16384, "
+			"NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint n WHERE n.conrelid = a.attrelid "
+			"AND n.contype = 'n' AND NOT n.convalidated AND n.conkey = ARRAY[a.attnum]), "
 			"coalesce((SELECT format(' COLLATE %I.%I', n.nspname, c.collname) "
 			"FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace "
 			"WHERE c.oid = a.attcollation), '') "

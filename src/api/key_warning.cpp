@@ -26,6 +26,18 @@ warn_of_refused_changes(const char *label, const char *name)
 }
 
 void
+warn_of_generated_columns(const char *label, const char *name)
+{
+	ereport(WARNING,
+			(errmsg("generated columns belong to the replica identity of table \"%s\"", label),
+			 errdetail("While a publication sends its updates and deletes, but not these columns, "
+					   "the source refuses them or, before 18, they cannot be applied."),
+			 errhint("Run at the source: ALTER TABLE %s REPLICA IDENTITY USING INDEX ...; of a "
+					 "unique index without them, or DEFAULT, for such a primary key.",
+					 name)));
+}
+
+void
 warn_of_whole_rows(const char *label, const char *name)
 {
 	ereport(WARNING,
@@ -52,6 +64,8 @@ warn_without_key(source::Connection *connection, const char *table_name)
 
 		if (!table.has_identity)
 			warn_of_refused_changes(label, name);
+		else if (table.hides_identity)
+			warn_of_generated_columns(label, name);
 		else if (table.replica_identity == REPLICA_IDENTITY_FULL && table.key_count == 0)
 			warn_of_whole_rows(label, name);
 	}

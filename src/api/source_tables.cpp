@@ -40,6 +40,9 @@ find_problems(const source::SourceTable &table)
 	add(&it, table.can_publish && !table.has_identity,
 		"no replica identity: UPDATE and DELETE fail at the source once it is published; add a "
 		"primary key or set REPLICA IDENTITY FULL");
+	add(&it, table.can_publish && table.hides_identity,
+		"generated columns that are not published belong to the replica identity: UPDATE and "
+		"DELETE fail at the source once it is published, or before 18 cannot be applied");
 	add(&it, table.can_publish && table.replica_identity == 'f' && table.key_count == 0,
 		"REPLICA IDENTITY FULL without a primary key: changes search the whole row");
 	add(&it, !table.can_read, "no right to SELECT");

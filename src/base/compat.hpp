@@ -106,6 +106,30 @@ create_wait_events(int count)
 #endif
 }
 
+/* From 18 on a key may be WITHOUT OVERLAPS: an exclusion constraint by another name. */
+constexpr bool kHasTemporalKeys = PG_VERSION_NUM >= 180000;
+
+inline bool
+is_exclusion(const Constraint *constraint)
+{
+#if PG_VERSION_NUM >= 180000
+	if (constraint->without_overlaps)
+		return true;
+#endif
+	return constraint->contype == CONSTR_EXCLUSION;
+}
+
+/* From 18 on a NOT NULL constraint may be NOT VALID: rows that were there before it may have NULL. */
+inline bool
+is_never_null(TupleDesc shape, int column)
+{
+#if PG_VERSION_NUM >= 180000
+	return TupleDescCompactAttr(shape, column)->attnullability == ATTNULLABLE_VALID;
+#else
+	return TupleDescAttr(shape, column)->attnotnull;
+#endif
+}
+
 /* From 17 on intervals may be infinite: the bytes of such a value mean a very long one before. */
 inline bool
 has_infinite_intervals(int server_version)

@@ -109,8 +109,8 @@ char *read_type_name(Connection *control, Oid type, int32 modifier);
 struct SourceIndex
 {
 	char *name;		  /* of its constraint, if it has one */
-	char constraint;  /* p, u, x or '\0' */
-	char *definition; /* CREATE INDEX ...; of an exclusion constraint: EXCLUDE ... */
+	char constraint;  /* p, u, x (also of a key WITHOUT OVERLAPS) or '\0' */
+	char *definition; /* CREATE INDEX ...; of x what follows ADD CONSTRAINT and a name */
 	bool is_deferrable;
 	bool is_deferred;
 	bool is_primary;
@@ -151,6 +151,10 @@ Leaves read_leaves(Connection *control, Oid table);
 
 /* ERROR with the way out when the table is a hypertable of TimescaleDB at the source. */
 void refuse_hypertable(Connection *control, Oid table, const char *schema, const char *name);
+
+/* Likewise when the publications send changes of it, but not all of its replica identity. */
+void refuse_hidden_identity(Connection *control, Oid table, const char *schema, const char *name,
+							int npublications, const char *const *publications);
 
 struct Positions
 {

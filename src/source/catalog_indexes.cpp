@@ -4,7 +4,8 @@
  * Owns: the indexes of one table, as far as indexes like them can be built elsewhere.
  *
  * Surprising: what the server says of an index names the table and its schema, which are others at
- * the target.  Nothing is replaced in the text here: who builds the index parses it.
+ * the target.  Nothing is replaced in the text here: who builds the index parses it.  And a key
+ * WITHOUT OVERLAPS (18) is an exclusion constraint in all but its name.
  */
 #include "source/catalog.hpp"
 #include "source/result.hpp"
@@ -32,8 +33,9 @@ enum Field
 
 /* Columns in expressions and predicates are in pg_depend; those of a constraint's index only in indkey. */
 constexpr char kIndexesSql[] = R"(
-SELECT c.relname, pg_get_indexdef(i.indexrelid), k.contype, k.conname,
-	CASE WHEN k.contype = 'x' THEN pg_get_constraintdef(k.oid) END, k.condeferrable, k.condeferred,
+SELECT c.relname, pg_get_indexdef(i.indexrelid),
+	CASE WHEN i.indisexclusion THEN 'x' ELSE k.contype END, k.conname,
+	CASE WHEN i.indisexclusion THEN pg_get_constraintdef(k.oid) END, k.condeferrable, k.condeferred,
 	i.indisprimary, i.indisunique,
 	i.indimmediate AND NOT i.indisexclusion AND i.indpred IS NULL AND i.indexprs IS NULL,
 	(SELECT array_agg(a.attname::text ORDER BY u.place)

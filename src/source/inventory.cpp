@@ -34,9 +34,23 @@ enum Field
 	kIsOwned,
 	kIsHeap,
 	kSendsChanges,
+	kHidesIdentity,
 };
 
-/* %1$s: which tables; %2$s: the named publications; %3$s: partitions that are being detached. */
+/*
+ * Generated columns of the identity that are not published: from 18 on the source refuses UPDATE and DELETE then; before, it
+ * leaves these columns out, which only FULL can do without.  A publication of ours publishes none of them.
+ */
+constexpr char kHiddenIdentity[] = R"(EXISTS (
+		SELECT FROM pg_attribute a
+		WHERE a.attrelid = l.oid AND a.attnum > 0 AND a.attgenerated <> ''
+			AND CASE l.relreplident WHEN 'f' THEN %2$s WHEN 'n' THEN false ELSE a.attname = ANY (k.names) END
+			AND (cardinality(%1$s) = 0 OR EXISTS (
+				SELECT FROM pg_publication p JOIN pg_publication_tables t USING (pubname)
+				WHERE p.pubname = ANY (%1$s) AND (p.pubupdate OR p.pubdelete)
+					AND t.schemaname = l.nspname AND t.tablename = l.relname AND %3$s))))";
+
+/* %1$s: which tables; %2$s: the named publications; %3$s: partitions that are being detached; %4$s: kHiddenIdentity. */
 constexpr char kSql[] = R"(
 WITH RECURSIVE named AS (
 	SELECT p.pubname, p.pubupdate OR p.pubdelete AS changes, t.schemaname, t.tablename
@@ -128,7 +142,8 @@ SELECT l.oid, l.nspname, l.relname,
 	coalesce(v.can_read, true), v.is_filtered, pg_has_role(l.relowner, 'USAGE'),
 	coalesce(v.is_heap, true),
 	coalesce((SELECT bool_or(d.changes) FROM named d
-		WHERE d.schemaname = l.nspname AND d.tablename = l.relname), false)
+		WHERE d.schemaname = l.nspname AND d.tablename = l.relname), false),
+	%4$s
 FROM listed l
 JOIN leaves v ON v.root = l.oid
 LEFT JOIN keys k ON k.relid = l.oid
@@ -177,6 +192,7 @@ read_table(const PGresult *result, int row)
 	table.is_owned = get_bool(result, row, kIsOwned);
 	table.is_heap = get_bool(result, row, kIsHeap);
 	table.sends_changes = get_bool(result, row, kSendsChanges);
+	table.hides_identity = get_bool(result, row, kHidesIdentity);
 	return table;
 }
 
@@ -187,10 +203,13 @@ read_inventory(Connection *control, int nnames, const char *const *names, int np
 			   const char *const *publications)
 {
 	SourceTables tables{};
-	PGresult *result = query(
-		control, psprintf(kSql, which_tables(nnames, names, npublications),
-						  array_literal(npublications, publications),
-						  control->server_version >= 140000 ? " AND NOT i.inhdetachpending" : ""));
+	int version = control->server_version;
+	const char *named = array_literal(npublications, publications);
+	const char *hidden = psprintf(kHiddenIdentity, named, version >= 180000 ? "true" : "false",
+								  version >= 180000 ? "a.attname <> ALL (t.attnames)" : "true");
+	PGresult *result =
+		query(control, psprintf(kSql, which_tables(nnames, names, npublications), named,
+								version >= 140000 ? " AND NOT i.inhdetachpending" : "", hidden));
 
 	tables.count = PQntuples(result);
 	tables.tables = static_cast<SourceTable *>(palloc(sizeof(SourceTable) * Max(tables.count, 1)));

@@ -36,7 +36,8 @@ struct SourceTable
 	bool is_filtered;  /* row-level security applies to us */
 	bool is_owned;	   /* by a role that we are, or are a member of */
 	bool is_heap;
-	bool sends_changes; /* one of the named publications sends its updates or deletes */
+	bool sends_changes;	 /* one of the named publications sends its updates or deletes */
+	bool hides_identity; /* generated columns belong to its identity that are not published */
 };
 
 struct SourceTables

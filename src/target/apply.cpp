@@ -103,7 +103,9 @@ move_row(Run *run, const Bitmapset *unchanged, const WriteRow &row)
 		run->counts.update_origin_differs += it.differs;
 		return it.found;
 	}
-	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || !relation->has_key_index)
+	if ((error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION &&
+		 error->sqlerrcode != ERRCODE_EXCLUSION_VIOLATION) ||
+		!relation->has_key_index)
 		ReThrowError(error);
 
 	wire::Value *new_key = (wire::Value *) palloc(sizeof(wire::Value) * (relation->nkeys + 1));

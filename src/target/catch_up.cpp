@@ -246,7 +246,7 @@ write_over_set(void *argument)
 {
 	WriteOver *it = (WriteOver *) argument;
 
-	if (it->relation->has_key_index)
+	if (it->relation->takes_conflicts)
 	{
 		(void) write_rows(it->relation, Statement::upsert, nullptr, it->rows, it->count);
 		/* what ON CONFLICT may not set */

@@ -5,6 +5,7 @@
  */
 #include "target/index_creation.hpp"
 
+#include "base/compat.hpp"
 #include "target/utility.hpp"
 
 namespace target
@@ -67,10 +68,21 @@ exclusion_sql(const NewIndex &index, const char *name)
 					index.definition);
 }
 
-/* An exclusion constraint has no form as an index alone. */
+void
+check_can_exist(const NewIndex &index)
+{
+	if (!base::kHasTemporalKeys && strncmp(index.definition, "EXCLUDE", 7) != 0)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("constraints WITHOUT OVERLAPS need PostgreSQL 18 or later"),
+						errhint("Create a unique index on its columns in its place.")));
+}
+
+/* Neither an exclusion constraint nor a key WITHOUT OVERLAPS has a form as an index alone. */
 char *
 build_exclusion(const NewIndex &index)
 {
+	check_can_exist(index);
+
 	char *name = free_name(index);
 	char *sql = exclusion_sql(index, name);
 	AlterTableStmt *statement = (AlterTableStmt *) parse_one(index, sql, T_AlterTableStmt);
@@ -80,7 +92,7 @@ build_exclusion(const NewIndex &index)
 	AlterTableCmd *command = linitial_node(AlterTableCmd, statement->cmds);
 
 	if (command->subtype != AT_AddConstraint ||
-		castNode(Constraint, command->def)->contype != CONSTR_EXCLUSION)
+		!base::is_exclusion(castNode(Constraint, command->def)))
 		raise_unreadable(index);
 	(void) run_utility((Node *) statement, sql);
 	return name;

@@ -24,7 +24,7 @@ struct NewIndex
 	const char *table;
 	const char *name; /* wanted; another one is taken when it is in use */
 	const char *definition;
-	char constraint; /* p, u, x or '\0' */
+	char constraint; /* p, u, x (also of a key WITHOUT OVERLAPS) or '\0' */
 	bool is_deferrable;
 	bool is_deferred;
 };

@@ -5,6 +5,7 @@
  */
 #include "target/relation.hpp"
 
+#include "base/compat.hpp"
 #include "base/sql.hpp"
 #include "target/hypertable.hpp"
 #include "target/row_origin.hpp"
@@ -149,7 +150,7 @@ column_index(const TargetRelation *it, AttrNumber number)
 	return -1;
 }
 
-/* Enforced at once, over plain columns, for all rows: the only kind that ON CONFLICT can rely on. */
+/* Enforced at once, over plain columns, for all rows. */
 bool
 is_full_unique(Form_pg_index index, HeapTuple tuple)
 {
@@ -187,7 +188,7 @@ take_keys_of_index(TargetRelation *it, Relation rel, Form_pg_index index)
 		AttrNumber number = index->indkey.values[i];
 		int found = number > 0 ? column_index(it, number) : -1;
 
-		if (found < 0 || !TupleDescAttr(RelationGetDescr(rel), number - 1)->attnotnull)
+		if (found < 0 || !base::is_never_null(RelationGetDescr(rel), number - 1))
 			return false;
 		keys[i] = (uint16) found;
 	}
@@ -251,7 +252,10 @@ judge_indexes(TargetRelation *it, Relation rel)
 					  covers_exactly(me, index, me->nkeys, me->keys);
 
 		if (is_key)
+		{
 			me->has_key_index = true;
+			me->takes_conflicts |= !index->indisexclusion;
+		}
 		else if (index->indisunique || index->indisexclusion)
 			me->has_other_unique = true;
 		if (index->indisvalid && heap_attisnull(tuple, Anum_pg_index_indpred, nullptr))

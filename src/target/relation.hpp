@@ -67,11 +67,13 @@ struct TargetRelation
 	char *insert_name; /* quoted */
 	char kind;		   /* relkind */
 	int ncolumns;
-	TargetColumn *columns;	/* by the source's column order */
-	int nkeys;				/* 0: rows are found by all columns */
-	uint16 *keys;			/* indexes into columns */
-	bool has_key_index;		/* a unique index whose columns are the keys, usable by ON CONFLICT */
-	bool has_index;			/* some index begins with a key column */
+	TargetColumn *columns; /* by the source's column order */
+	int nkeys;			   /* 0: rows are found by all columns */
+	uint16 *keys;		   /* indexes into columns */
+	bool has_key_index;	   /* a unique index whose columns are the keys */
+	bool
+		takes_conflicts; /* such an index that ON CONFLICT can name: one WITHOUT OVERLAPS it cannot */
+	bool has_index;		 /* some index begins with a key column */
 	bool has_other_unique;	/* unique or exclusion constraints besides the key's */
 	bool has_extra_columns; /* columns that the source does not have */
 	char **extra_columns;	/* their names */

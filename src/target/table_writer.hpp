@@ -36,7 +36,7 @@ enum class Statement
 	update, /* rows found, where the key stays */
 	move,	/* rows found; the key columns are written too */
 	insert,
-	upsert, /* insert, or update the row with the same key: needs has_key_index */
+	upsert, /* insert, or update the row with the same key: needs takes_conflicts */
 	exists, /* counts the rows found, changes nothing */
 };
 

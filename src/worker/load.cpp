@@ -251,7 +251,9 @@ load_rows_once_or_twice(Load *load)
 	if (error == nullptr)
 		return nullptr;
 	source::abandon_chunk(load->copier->connection);
-	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || load->as_upserts || !can_upsert(load))
+	if ((error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION &&
+		 error->sqlerrcode != ERRCODE_EXCLUSION_VIOLATION) ||
+		load->as_upserts || !can_upsert(load))
 		return error;
 	load->as_upserts = true;
 	load->target = nullptr;

@@ -231,6 +231,8 @@ begin_copy(const state::Connector *config, const state::SyncedTable *table,
 		   source::Connection *control)
 {
 	source::refuse_hypertable(control, table->source_oid, table->source_schema, table->source_name);
+	source::refuse_hidden_identity(control, table->source_oid, table->source_schema,
+								   table->source_name, config->npublications, config->publications);
 	check_target_is_free(table);
 	check_is_hypertable(table);
 
