@@ -69,6 +69,8 @@ CREATE TABLE livesync.synced_table (
 	shape_lsn		pg_lsn,						-- what the stream described before this may be older than the shape
 	storage			text,						-- which files the source kept the rows in then: others were rewritten
 	partitions		text,						-- the links of its partitions whose rows are known to be here; null: not partitioned
+	column_versions	text[],						-- the source's columns whose values are here: see source/column_versions.hpp
+	column_look		text,						-- what the last look at the source said of these
 	row_filter		text,
 	replica_identity "char" NOT NULL DEFAULT 'd',
 	empty_at_start	boolean NOT NULL DEFAULT false,	-- unchanged TOAST values found here may be trusted
@@ -168,8 +170,9 @@ ALTER TABLE livesync.spool ALTER body SET STORAGE EXTERNAL;
 CREATE TABLE livesync.aside (
 	table_id		bigint NOT NULL REFERENCES livesync.synced_table ON DELETE CASCADE,
 	generation		integer NOT NULL,
+	key_columns		text[] NOT NULL,
 	key				text[] NOT NULL,
-	PRIMARY KEY (table_id, generation, key)
+	PRIMARY KEY (table_id, generation, key_columns, key)
 );
 
 -- Remote objects and origins of dropped connectors, removed by a worker after the drop has committed.

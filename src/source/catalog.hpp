@@ -40,8 +40,9 @@ struct PublishedTable
 	int64
 		bytes;	/* heap size of all leaves, as last estimated by VACUUM or ANALYZE, else measured */
 	int64 rows; /* reltuples summed; 0 if unknown */
-	char *storage;	  /* which files hold its rows: see read_storage() */
-	char *partitions; /* a hash of their links, see partitions.hpp; NULL: it is not partitioned */
+	char *storage;	   /* which files hold its rows: see read_storage() */
+	char *column_look; /* another one as soon as anything of column_versions.hpp may be */
+	char *partitions;  /* a hash of their links, see partitions.hpp; NULL: it is not partitioned */
 };
 
 struct PublishedTables

@@ -10,7 +10,8 @@
  * The fingerprint has two halves, "membership:columns".  Membership is the oids of the
  * publications and of the table's (or its ancestors' or schemas') entries in them, which are new
  * after a removal and addition, the flags, filters and explicit column lists.  Columns is the
- * names, numbers and types of the columns that are published now.  Leaves are in neither.
+ * names, numbers and types of the columns that are published now, and which of them are the key.
+ * Leaves are in neither.
  *
  * Surprising: nothing here locks a table unless its size was never estimated by VACUUM or ANALYZE.
  * The statement runs every few seconds and must not queue behind an ALTER TABLE; so partition
@@ -47,6 +48,7 @@ enum Field
 	kColumnsDiffer,
 	kStorage,
 	kPartitions,
+	kColumnLook,
 };
 
 /* Before 15 there are no filters and no column lists. */
@@ -136,9 +138,12 @@ columns AS (
 	SELECT c.relid, array_agg(c.attname::text ORDER BY c.attnum) AS names,
 		string_agg(concat_ws(':', c.attnum, quote_ident(c.attname), c.atttypid, c.atttypmod), ','
 			ORDER BY c.attnum) AS description,
+		md5(string_agg(concat_ws(':', c.attnum, c.attname, c.version), ',' ORDER BY c.attnum))
+			AS versions,
 		NOT bool_and(c.everywhere) AS differ
 	FROM (
-		SELECT e.relid, a.attnum, a.attname, a.atttypid, a.atttypmod, count(*) = t.pubs AS everywhere
+		SELECT e.relid, a.attnum, a.attname, a.atttypid, a.atttypmod, count(*) = t.pubs AS everywhere,
+			min(a.xmin::text) AS version
 		FROM tables t JOIN entries e ON e.relid = t.relid
 		JOIN pg_attribute a ON a.attrelid = e.relid AND a.attnum > 0 AND NOT a.attisdropped
 			AND CASE WHEN e.attrs IS NULL THEN a.attgenerated = '' ELSE a.attnum = ANY (e.attrs) END
@@ -200,7 +205,7 @@ leaves AS (
 
 #define FINGERPRINT                                                                                \
 	"md5(concat_ws('|', w.oid, m.description, t.description)) || ':' || "                          \
-	"md5(coalesce(c.description, ''))"
+	"md5(concat_ws('|', c.description, k.names))"
 
 /*
  * The position is read after the sort, and so after all of the rest: it is not before the commit of
@@ -215,7 +220,8 @@ FROM (SELECT 1) one LEFT JOIN (
 		c.names, CASE WHEN k.names <@ c.names THEN k.names ELSE '{}' END AS key,
 		u.uniform, t.truncate, coalesce(v.plain, true) AS plain, coalesce(v.can_select, false),
 		v.bytes, v.rows, coalesce(c.differ, false),
-		v.storage, CASE w.relkind WHEN 'p' THEN v.partitions END
+		v.storage, CASE w.relkind WHEN 'p' THEN v.partitions END,
+		concat_ws('/', c.versions, v.storage)
 	FROM wanted w
 	JOIN tables t ON t.relid = w.oid
 	LEFT JOIN members m ON m.relid = w.oid
@@ -231,7 +237,8 @@ ORDER BY q.nspname, q.relname)";
 constexpr char kFingerprintResult[] = R"(
 SELECT )" FINGERPRINT R"(
 FROM wanted w JOIN tables t ON t.relid = w.oid
-LEFT JOIN members m ON m.relid = w.oid LEFT JOIN columns c ON c.relid = w.oid)";
+LEFT JOIN members m ON m.relid = w.oid LEFT JOIN columns c ON c.relid = w.oid
+LEFT JOIN keys k ON k.relid = w.oid)";
 
 /* All but what is selected from it.  table: an expression for its oid, or nullptr for all. */
 StringInfoData
@@ -285,6 +292,7 @@ read_table(PGresult *result, int row)
 	table.rows = get_int64(result, row, kRows);
 	table.storage = get_text(result, row, kStorage);
 	table.partitions = get_text(result, row, kPartitions);
+	table.column_look = get_text(result, row, kColumnLook);
 	if (get_bool(result, row, kColumnsDiffer))
 		ereport(
 			ERROR,

@@ -11,18 +11,21 @@ namespace state
 {
 
 void
-remember_aside(int64 table_id, int generation, int nkeys, const char *const *key)
+remember_aside(int64 table_id, int generation, const AsideKey &key)
 {
-	run_alone("INSERT INTO livesync.aside (table_id, generation, key) VALUES ($1, $2, $3) "
-			  "ON CONFLICT DO NOTHING",
-			  {bigint_value(table_id), int_value(generation), text_array_value(nkeys, key)});
+	run_alone("INSERT INTO livesync.aside (table_id, generation, key_columns, key) "
+			  "VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+			  {bigint_value(table_id), int_value(generation),
+			   text_array_value(key.count, key.columns), text_array_value(key.count, key.texts)});
 }
 
 void
-forget_aside(int64 table_id, int generation, int nkeys, const char *const *key)
+forget_aside(int64 table_id, int generation, const AsideKey &key)
 {
-	run_alone("DELETE FROM livesync.aside WHERE table_id = $1 AND generation = $2 AND key = $3",
-			  {bigint_value(table_id), int_value(generation), text_array_value(nkeys, key)});
+	run_alone("DELETE FROM livesync.aside WHERE table_id = $1 AND generation = $2 "
+			  "AND key_columns = $3 AND key = $4",
+			  {bigint_value(table_id), int_value(generation),
+			   text_array_value(key.count, key.columns), text_array_value(key.count, key.texts)});
 }
 
 void
@@ -39,17 +42,21 @@ has_aside(int64 table_id, int generation)
 					 {bigint_value(table_id), int_value(generation)}) > 0;
 }
 
-char **
-first_aside(int64 table_id, int generation, int *nkeys)
+bool
+first_aside(int64 table_id, int generation, AsideKey *key)
 {
 	SqlScope scope = begin_sql();
-	char **key = nullptr;
+	bool found = run_sql("SELECT key_columns, key FROM livesync.aside WHERE table_id = $1 "
+						 "AND generation = $2 LIMIT 1",
+						 {bigint_value(table_id), int_value(generation)}) == 1;
 
-	if (run_sql("SELECT key FROM livesync.aside WHERE table_id = $1 AND generation = $2 LIMIT 1",
-				{bigint_value(table_id), int_value(generation)}) == 1)
-		key = get_text_array(scope, 0, 1, nkeys);
+	if (found)
+	{
+		key->columns = get_text_array(scope, 0, 1, &key->count);
+		key->texts = get_text_array(scope, 0, 2, &key->count);
+	}
 	end_sql();
-	return key;
+	return found;
 }
 
 } // namespace state

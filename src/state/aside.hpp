@@ -5,7 +5,7 @@
  * unique index was deleted, and its key is remembered in the same transaction, until it has been
  * written again.  A table streams only when no key is left here.
  *
- * Keys are texts of the key columns in their order.
+ * A key is the texts of the key columns, and their names: a table may be given another key meanwhile.
  */
 #pragma once
 
@@ -14,11 +14,18 @@
 namespace state
 {
 
-void remember_aside(int64 table_id, int generation, int nkeys, const char *const *key);
-void forget_aside(int64 table_id, int generation, int nkeys, const char *const *key);
+struct AsideKey
+{
+	int count;
+	char **columns;
+	char **texts;
+};
+
+void remember_aside(int64 table_id, int generation, const AsideKey &key);
+void forget_aside(int64 table_id, int generation, const AsideKey &key);
 void forget_all_aside(int64 table_id, int generation);
 bool has_aside(int64 table_id, int generation);
-/* One of them, or nullptr. */
-char **first_aside(int64 table_id, int generation, int *nkeys);
+/* One of them; false: there is none. */
+bool first_aside(int64 table_id, int generation, AsideKey *key);
 
 } // namespace state

@@ -75,12 +75,14 @@ finish_exchange(const SyncedTable *table, const SyncedTable *shadow)
 			   bigint_value(shadow->parked_segment)});
 	run_alone("DELETE FROM livesync.chunk WHERE table_id = $1", {bigint_value(table->id)});
 	run_alone("DELETE FROM livesync.aside WHERE table_id = $1", {bigint_value(table->id)});
-	run_alone("UPDATE livesync.synced_table SET phase = '', parked_lsn = $2, end_lsn = $2, "
-			  "empty_at_start = true, load_upserts = false, exported = NULL, snapshot = NULL, "
-			  "chunks_total = 0, failed_from = NULL, last_error = NULL, hint = NULL, "
-			  "error_lsn = NULL, partitions = (SELECT s.partitions FROM livesync.synced_table s "
-			  "WHERE s.id = $3), updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
-			  {bigint_value(table->id), lsn_value(shadow->end_lsn), bigint_value(shadow->id)});
+	run_alone(
+		"UPDATE livesync.synced_table SET phase = '', parked_lsn = $2, end_lsn = $2, "
+		"empty_at_start = true, load_upserts = false, exported = NULL, snapshot = NULL, "
+		"chunks_total = 0, failed_from = NULL, last_error = NULL, hint = NULL, "
+		"error_lsn = NULL, partitions = (SELECT s.partitions FROM livesync.synced_table s "
+		"WHERE s.id = $3), column_look = NULL, column_versions = (SELECT s.column_versions FROM "
+		"livesync.synced_table s WHERE s.id = $3), updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
+		{bigint_value(table->id), lsn_value(shadow->end_lsn), bigint_value(shadow->id)});
 }
 
 void

@@ -5,7 +5,8 @@
  *
  *   changes ──fold──► deletes, updates, inserts ──error──► one by one, in their order ──error──► failed
  *
- * Conflicts: the source wins.  A row that exists at INSERT is updated; one that stands at the new key of
+ * Conflicts: the source wins.  A row that exists at INSERT is updated (unless the source may have both: then the table
+ * fails); one that stands at the new key of
  * an UPDATE gives way; a row that is missing at UPDATE or DELETE is left missing (as the server's own
  * apply does).  Each is counted.
  */
@@ -54,7 +55,7 @@ insert_one(Run *run, const PendingChange *change)
 	WriteRow row{values_of(change->new_tuple), nullptr};
 
 	run->counts.inserts++;
-	if (relation->has_key_index)
+	if (relation->has_key_index && !relation->borrows_keys)
 	{
 		row.find = find_values_of(relation, change, row.values);
 		if (write_rows(relation, Statement::exists, nullptr, &row, 1) > 0)

@@ -13,8 +13,8 @@ namespace
 {
 
 /*
- * All columns as one record that can be hashed and compared, NULLs being equal: columns without
- * equality or hashing go by their text.
+ * All columns as one record that can be hashed and compared, NULLs being equal: columns whose equality cannot be hashed,
+ * or lets pass what is not the same (1.0 and 1.00 may be two rows), go by their text.
  */
 void
 append_record(StringInfo sql, const TargetRelation *relation, bool of_target)
@@ -23,7 +23,7 @@ append_record(StringInfo sql, const TargetRelation *relation, bool of_target)
 	for (int i = 0; i < relation->ncolumns; i++)
 	{
 		const TargetColumn &column = relation->columns[i];
-		bool comparable = column.equality != nullptr && column.is_hashable;
+		bool comparable = column.equality != nullptr && column.tells_apart;
 
 		appendStringInfoString(sql, i > 0 ? ", " : "");
 		if (of_target)
@@ -31,7 +31,7 @@ append_record(StringInfo sql, const TargetRelation *relation, bool of_target)
 		else
 			appendStringInfo(sql, "b.k%d", i);
 		if (!comparable)
-			appendStringInfoString(sql, "::pg_catalog.text");
+			appendStringInfoString(sql, "::pg_catalog.text COLLATE pg_catalog.\"C\"");
 	}
 	appendStringInfoString(sql, ")");
 }

@@ -17,12 +17,32 @@ namespace target
 namespace
 {
 
-char *
-equality_operator(Oid type, bool *is_hashable)
-{
-	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_EQ_OPR | TYPECACHE_HASH_PROC);
+/* BTEQUALIMAGE_PROC; its header has all of the access method */
+constexpr int16 kEqualImageFunction = 4;
 
-	*is_hashable = OidIsValid(entry->hash_proc);
+/* Are equal values the same to the last byte? Not so: 1.0 and 1.00, 0 and -0, what a collation does not tell apart. */
+bool
+is_equal_identical(const TypeCacheEntry *entry, Oid collation)
+{
+	Oid opfamily = entry->btree_opf;
+	Oid type = entry->btree_opintype;
+
+	if (!OidIsValid(opfamily) || !OidIsValid(entry->hash_proc))
+		return false;
+
+	Oid function = get_opfamily_proc(opfamily, type, type, kEqualImageFunction);
+
+	return OidIsValid(function) &&
+		   DatumGetBool(OidFunctionCall1Coll(function, collation, ObjectIdGetDatum(type)));
+}
+
+char *
+equality_operator(Oid type, Oid collation, bool *tells_apart)
+{
+	TypeCacheEntry *entry =
+		lookup_type_cache(type, TYPECACHE_EQ_OPR | TYPECACHE_HASH_PROC | TYPECACHE_BTREE_OPFAMILY);
+
+	*tells_apart = is_equal_identical(entry, collation);
 	if (!OidIsValid(entry->eq_opr))
 		return nullptr;
 
@@ -82,7 +102,8 @@ fill_column(TargetColumn *column, Form_pg_attribute attribute)
 	column->reads_by_length = attribute->attlen > 0 || reads_by_length(receive);
 	if (column->has_receive)
 		fmgr_info(receive, &column->receive);
-	column->equality = equality_operator(getBaseType(attribute->atttypid), &column->is_hashable);
+	column->equality = equality_operator(getBaseType(attribute->atttypid), attribute->attcollation,
+										 &column->tells_apart);
 }
 
 int
@@ -194,6 +215,7 @@ take_keys_of_index(TargetRelation *it, Relation rel, Form_pg_index index)
 	}
 	it->nkeys = nkeys;
 	it->keys = keys;
+	it->borrows_keys = true;
 	return true;
 }
 
@@ -218,6 +240,16 @@ visit_indexes(TargetRelation *it, Relation rel, IndexVisitor visit)
 	list_free(indexes);
 }
 
+bool
+find_key_index(TargetRelation *it, Relation rel)
+{
+	visit_indexes(it, rel, [](TargetRelation *me, Relation, Form_pg_index index, HeapTuple tuple) {
+		me->has_key_index |= me->nkeys > 0 && is_full_unique(index, tuple) &&
+							 covers_exactly(me, index, me->nkeys, me->keys);
+	});
+	return it->has_key_index;
+}
+
 void
 choose_keys(TargetRelation *it, Relation rel, const RelationSpec &spec)
 {
@@ -234,7 +266,7 @@ choose_keys(TargetRelation *it, Relation rel, const RelationSpec &spec)
 		for (int k = 0; k < spec.nfallback_keys; k++)
 			if (strcmp(spec.columns[i], spec.fallback_keys[k]) == 0)
 				it->keys[it->nkeys++] = (uint16) i;
-	if (it->nkeys < spec.nfallback_keys)
+	if (it->nkeys < spec.nfallback_keys || (spec.must_be_unique && !find_key_index(it, rel)))
 		it->nkeys = 0;
 	if (it->nkeys == 0)
 		visit_indexes(it, rel,

@@ -39,7 +39,8 @@ struct TargetColumn
 	Oid io_parameter;
 	Oid sent_type;	/* the source's, built in or not; InvalidOid: not known */
 	char *equality; /* "OPERATOR(schema.=)", or nullptr when the type has none */
-	bool is_hashable;
+	bool
+		tells_apart; /* its equality can be hashed, and equal values are the same to the last byte */
 };
 
 struct Hypertable;
@@ -70,6 +71,8 @@ struct TargetRelation
 	TargetColumn *columns; /* by the source's column order */
 	int nkeys;			   /* 0: rows are found by all columns */
 	uint16 *keys;		   /* indexes into columns */
+	bool
+		borrows_keys; /* from an index here: the source has no key, and perhaps several rows of one */
 	bool has_key_index;	   /* a unique index whose columns are the keys */
 	bool
 		takes_conflicts; /* such an index that ON CONFLICT can name: one WITHOUT OVERLAPS it cannot */
@@ -104,6 +107,8 @@ struct RelationSpec
 	bool is_full;				/* REPLICA IDENTITY FULL */
 	int nfallback_keys;			/* with FULL: columns of the source's primary key */
 	const char *const *fallback_keys;
+	bool
+		must_be_unique; /* these, here: the source may have dropped its key since it was looked at */
 };
 
 /* ERROR with detail and hint when the table is missing or cannot be written. */

@@ -22,14 +22,25 @@ namespace worker
 namespace
 {
 
-char **
-key_texts(const target::TargetRelation *relation, const wire::Value *key)
+state::AsideKey
+key_of(const target::TargetRelation *relation, char **texts)
+{
+	state::AsideKey it{relation->nkeys, (char **) palloc(sizeof(char *) * (relation->nkeys + 1)),
+					   texts};
+
+	for (int k = 0; k < relation->nkeys; k++)
+		it.columns[k] = relation->columns[relation->keys[k]].name;
+	return it;
+}
+
+state::AsideKey
+key_of(const target::TargetRelation *relation, const wire::Value *key)
 {
 	char **texts = (char **) palloc(sizeof(char *) * (relation->nkeys + 1));
 
 	for (int k = 0; k < relation->nkeys; k++)
 		texts[k] = target::text_of(relation->columns[relation->keys[k]], key[k]);
-	return texts;
+	return key_of(relation, texts);
 }
 
 bool
@@ -47,13 +58,13 @@ are_visible(const uint32 *xids, int nxids, const char *snapshot_text)
 }
 
 bool
-refetch_texts(Drain *drain, char **key, int ncolumns, char **columns, const uint32 *xids, int nxids,
-			  wire::Value *values, bool *found)
+refetch_row(Drain *drain, const state::AsideKey &key, int ncolumns, char **columns,
+			const uint32 *xids, int nxids, wire::Value *values, bool *found)
 {
 	const state::SyncedTable *table = drain->table;
 	source::FetchedRow row =
 		source::fetch_row(drain->control, table->source_schema, table->source_name, ncolumns,
-						  columns, table->nkey_columns, table->key_columns, key, table->row_filter);
+						  columns, key.count, key.columns, key.texts, table->row_filter);
 
 	if (!are_visible(xids, nxids, row.snapshot))
 		return false;
@@ -64,20 +75,6 @@ refetch_texts(Drain *drain, char **key, int ncolumns, char **columns, const uint
 						? wire::Value{wire::ValueKind::null, {}}
 						: wire::Value{wire::ValueKind::text, std::string_view(row.values[i])};
 	return true;
-}
-
-/* Key values come in the writer's order of keys; the source is asked in the order of table->key_columns. */
-char **
-order_key(const state::SyncedTable *table, const target::TargetRelation *relation,
-		  char *const *texts, char *const *columns)
-{
-	char **ordered = (char **) palloc0(sizeof(char *) * (table->nkey_columns + 1));
-
-	for (int i = 0; i < table->nkey_columns; i++)
-		for (int k = 0; k < relation->nkeys; k++)
-			if (strcmp(table->key_columns[i], columns[relation->keys[k]]) == 0)
-				ordered[i] = texts[k];
-	return ordered;
 }
 
 struct HookContext
@@ -91,10 +88,9 @@ refetch_hook(void *context, const target::TargetRelation *relation, const wire::
 			 const uint32 *xids, int nxids, wire::Value *values, bool *found)
 {
 	HookContext *it = (HookContext *) context;
-	char **ordered = order_key(it->drain->table, relation, key_texts(relation, key), it->columns);
 
-	return refetch_texts(it->drain, ordered, relation->ncolumns, it->columns, xids, nxids, values,
-						 found);
+	return refetch_row(it->drain, key_of(relation, key), relation->ncolumns, it->columns, xids,
+					   nxids, values, found);
 }
 
 void
@@ -104,9 +100,9 @@ set_aside_hook(void *context, const target::TargetRelation *relation, int nkeys,
 	const state::SyncedTable *table = it->drain->table;
 	base::Role owner = base::become_extension();
 
-	state::remember_aside(table->id, table->generation, nkeys, key);
+	(void) nkeys;
+	state::remember_aside(table->id, table->generation, key_of(relation, key));
 	base::restore_role(owner);
-	(void) relation;
 }
 
 void
@@ -116,7 +112,7 @@ written_hook(void *context, const target::TargetRelation *relation, const wire::
 	const state::SyncedTable *table = it->drain->table;
 	base::Role owner = base::become_extension();
 
-	state::forget_aside(table->id, table->generation, relation->nkeys, key_texts(relation, key));
+	state::forget_aside(table->id, table->generation, key_of(relation, key));
 	base::restore_role(owner);
 }
 
@@ -574,40 +570,75 @@ drain_spool(Drain *drain)
 	return result;
 }
 
+namespace
+{
+
+bool
+has_same_columns(const state::AsideKey &a, const state::AsideKey &b)
+{
+	bool is_same = a.count == b.count;
+
+	for (int i = 0; i < a.count && is_same; i++)
+		is_same = strcmp(a.columns[i], b.columns[i]) == 0;
+	return is_same;
+}
+
+/* By the columns that the rows were set aside by: the table's key may be another one by now. */
+target::TargetRelation *
+open_by_key(const state::SyncedTable *table, const state::AsideKey &key)
+{
+	state::SyncedTable as_before = *table;
+
+	as_before.nkey_columns = key.count;
+	as_before.key_columns = key.columns;
+	return open_recorded_target(&as_before, CurrentMemoryContext);
+}
+
+void
+write_fetched(target::TargetRelation *target, const state::AsideKey &key, const wire::Value *values)
+{
+	wire::Value *find = (wire::Value *) palloc(sizeof(wire::Value) * (key.count + 1));
+
+	for (int k = 0; k < key.count; k++)
+		find[k] = wire::Value{wire::ValueKind::text, std::string_view(key.texts[k])};
+	target::WriteRow row{values, find};
+	target::Role role = target::become_owner(target->owner);
+
+	(void) target::write_rows(target, target::Statement::del, nullptr, &row, 1);
+	(void) target::write_rows(target, target::Statement::insert, nullptr, &row, 1);
+	target::restore_role(role);
+}
+
+} // namespace
+
 DrainResult
 restore_aside(Drain *drain)
 {
 	const state::SyncedTable *table = drain->table;
-	int nkeys = 0;
-	char **key;
+	target::TargetRelation *target = nullptr;
+	state::AsideKey opened_by{};
+	state::AsideKey key;
 
-	if (!state::has_aside(table->id, table->generation))
-		return DrainResult::empty;
-
-	target::TargetRelation *target = open_recorded_target(table, CurrentMemoryContext);
-
-	while ((key = state::first_aside(table->id, table->generation, &nkeys)) != nullptr)
+	while (state::first_aside(table->id, table->generation, &key))
 	{
 		wire::Value *values = (wire::Value *) palloc(sizeof(wire::Value) * (table->ncolumns + 1));
-		wire::Value *find = (wire::Value *) palloc(sizeof(wire::Value) * (nkeys + 1));
 		bool found = false;
 
-		for (int k = 0; k < nkeys; k++)
-			find[k] = wire::Value{wire::ValueKind::text, std::string_view(key[k])};
-		if (!refetch_texts(drain, order_key(table, target, key, table->columns), table->ncolumns,
-						   table->columns, nullptr, 0, values, &found))
+		if (target != nullptr && !has_same_columns(key, opened_by))
+		{
+			target::close_target(target);
+			target = nullptr;
+		}
+		if (target == nullptr)
+			target = open_by_key(table, opened_by = key);
+		if (!refetch_row(drain, key, table->ncolumns, table->columns, nullptr, 0, values, &found))
 			return DrainResult::again_later;
 		if (found)
-		{
-			target::WriteRow row{values, find};
-			target::Role role = target::become_owner(target->owner);
-
-			(void) target::write_rows(target, target::Statement::del, nullptr, &row, 1);
-			(void) target::write_rows(target, target::Statement::insert, nullptr, &row, 1);
-			target::restore_role(role);
-		}
-		state::forget_aside(table->id, table->generation, nkeys, key);
+			write_fetched(target, key, values);
+		state::forget_aside(table->id, table->generation, key);
 	}
+	if (target == nullptr)
+		return DrainResult::empty;
 	settle_refetches(drain);
 	target::close_target(target);
 	return DrainResult::empty;

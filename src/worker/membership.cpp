@@ -11,6 +11,7 @@
  *   published otherwise than recorded  copied again: changes may have been missed in between
  *   another table under the name       copied again
  *   other partitions than recorded     copied again when one brought rows, see partitions.hpp
+ *   columns that are not what they were  copied again, see columns.hpp
  *
  * A paused table is left as it is until it is resumed: what must be copied again is found again then.
  */
@@ -22,6 +23,7 @@
 #include "source/waiting.hpp"
 #include "state/event.hpp"
 #include "state/shape.hpp"
+#include "worker/columns.hpp"
 #include "worker/left_indexes.hpp"
 #include "worker/listing.hpp"
 #include "worker/partitions.hpp"
@@ -311,6 +313,7 @@ finish_poll(ConnectorWorker *worker)
 	source::PublishedTables published = source::read_published_tables(result);
 
 	reconcile(worker, published);
+	follow_columns(worker, published);
 	note_slot(worker, published);
 	base::commit_transaction();
 	worker->poll_at = next_poll();

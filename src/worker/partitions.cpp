@@ -31,16 +31,6 @@ is_ours_to_look(const state::SyncedTable *table)
 		   state::load_shadow(table->id, state::RowLock::none) == nullptr;
 }
 
-bool
-was_not_resynced_lately(const ConnectorWorker *worker, const char *name)
-{
-	return base::run_alone("SELECT FROM livesync.event WHERE connector = $1 AND source_table = $2 "
-						   "AND event = 'table_not_resynced' AND at > pg_catalog.clock_timestamp() "
-						   "- pg_catalog.make_interval(secs => $3) LIMIT 1",
-						   {base::text_value(worker->config->name), base::text_value(name),
-							base::int_value(kAgainSeconds)}) > 0;
-}
-
 /* With all events of it. */
 void
 tell(const ConnectorWorker *worker, const char *name, const source::PartitionLook &look)
@@ -82,6 +72,16 @@ accept(ConnectorWorker *worker, const state::SyncedTable *table, const char *nam
 }
 
 } // namespace
+
+bool
+was_not_resynced_lately(const ConnectorWorker *worker, const char *name)
+{
+	return base::run_alone("SELECT FROM livesync.event WHERE connector = $1 AND source_table = $2 "
+						   "AND event = 'table_not_resynced' AND at > pg_catalog.clock_timestamp() "
+						   "- pg_catalog.make_interval(secs => $3) LIMIT 1",
+						   {base::text_value(worker->config->name), base::text_value(name),
+							base::int_value(kAgainSeconds)}) > 0;
+}
 
 void
 follow_partitions(ConnectorWorker *worker, const state::SyncedTable *table,

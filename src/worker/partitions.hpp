@@ -24,6 +24,9 @@ namespace worker
 void follow_partitions(ConnectorWorker *worker, const state::SyncedTable *table,
 					   const source::PublishedTable &published);
 
+/* A new copy could not be taken over: it is not tried again at once. */
+bool was_not_resynced_lately(const ConnectorWorker *worker, const char *name);
+
 /* When a copy is planned, before the sizes are read. */
 void note_partitions(const Copier *copier, const state::SyncedTable *table);
 /* After the last chunk.  nullptr: all are in the copy; else those that are not. */

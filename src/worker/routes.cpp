@@ -295,6 +295,7 @@ make_spec(const state::SyncedTable *table, const StreamRelation *relation)
 		relation->replica_identity == 'f',
 		table->nkey_columns,
 		table->key_columns,
+		table->state == state::TableState::streaming,
 	};
 }
 

@@ -10,6 +10,7 @@
 #include "target/apply.hpp"
 #include "target/hypertable.hpp"
 #include "target/table_creation.hpp"
+#include "worker/columns.hpp"
 #include "worker/follow.hpp"
 #include "worker/indexes.hpp"
 #include "worker/resync.hpp"
@@ -247,6 +248,7 @@ begin_copy(const state::Connector *config, const state::SyncedTable *table,
 	if (table->copy_data && table->generation > 0 && table->empty_at_start)
 		target::empty_table(table->target_schema, table->target_name);
 	follow_catalog(FollowContext{config->name, control, table}, columns);
+	note_columns(table, control);
 
 	target::TargetRelation *target = open_recorded_target(table, CurrentMemoryContext);
 

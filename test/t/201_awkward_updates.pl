@@ -3,6 +3,7 @@
 #  - Without a key a row is found by its old values.  Updates of one row that come together must not be
 #    looked for at once; the next one's old row has TOAST values that the last one's new row left out.
 #    One column tells most rows apart before whole rows are compared: a NULL there tells nothing.
+#    And 1.0 and 1.00 are equal, but not the same row.
 #  - A GENERATED ALWAYS AS IDENTITY column can be set by no UPDATE, but the source can number a row anew.
 #    Columns that only the target has stay as they were.
 
@@ -22,8 +23,11 @@ my %made   = (
 	numbered => "id int PRIMARY KEY, n bigint $number, v text, $large",
 	by_number => "n bigint $number PRIMARY KEY, v text, $large",
 	nulls => 'a int, d date, v text',
+	alike    => 'a numeric, b float8, c interval, d numeric[], v text COLLATE caseless',
 	keyless  => "n bigint $number, v text, $large",
 	plain_at_source => 'id int PRIMARY KEY, n bigint NOT NULL, v text');
+$_->safe_psql('postgres', q{CREATE COLLATION caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false)})
+  for $source, $target;
 for my $table (sort keys %made)
 {
 	for my $node ($source, $target)
@@ -40,6 +44,9 @@ $source->safe_psql('postgres', <<"SQL");
 ALTER TABLE chain REPLICA IDENTITY FULL;
 ALTER TABLE keyless REPLICA IDENTITY FULL;
 ALTER TABLE nulls REPLICA IDENTITY FULL;
+ALTER TABLE alike REPLICA IDENTITY FULL;
+INSERT INTO alike VALUES (1.0, 0, '1 day', '{1.0}', 'a'), (1.00, 0, '1 day', '{1.0}', 'a'), (1.0, '-0', '1 day', '{1.0}', 'a'),
+  (1.0, 0, '24:00', '{1.0}', 'a'), (1.0, 0, '1 day', '{1.00}', 'a'), (1.0, 0, '1 day', '{1.0}', 'A'), (1.000, 0, '1 day', '{1.0}', 'a');
 INSERT INTO chain SELECT i, 'first', $text || i FROM generate_series(1, 5) i;
 INSERT INTO chain VALUES (3, 'first', NULL);
 INSERT INTO numbered (id, v, large) SELECT i, 'first', $text || i FROM generate_series(1, 5) i;
@@ -56,6 +63,12 @@ $target->safe_psql('postgres', "UPDATE $_ SET extra = 'kept'") for sort keys %ma
 # Everything in one transaction, so that it is applied together.
 $source->safe_psql('postgres', <<'SQL');
 BEGIN;
+UPDATE alike SET a = 2 WHERE a::text = '1.00';
+UPDATE alike SET b = 2 WHERE b::text = '-0';
+UPDATE alike SET c = '2 days' WHERE c::text = '24:00:00';
+UPDATE alike SET d = '{2}' WHERE d::text = '{1.00}';
+UPDATE alike SET v = 'b' WHERE v::text COLLATE "C" = 'A';
+DELETE FROM alike WHERE a::text = '1.000';
 UPDATE chain SET a = 11 WHERE a = 1;
 UPDATE chain SET a = 12 WHERE a = 11;
 UPDATE chain SET a = 13, v = 'third' WHERE a = 12;

@@ -1,0 +1,59 @@
+/*
+ * source/column_versions.cpp
+ *
+ * See column_versions.hpp.
+ */
+#include "source/column_versions.hpp"
+
+#include "source/partition_tree.hpp"
+#include "source/result.hpp"
+
+namespace source
+{
+namespace
+{
+
+constexpr char kSql[] = R"(
+, files AS (
+	SELECT md5(string_agg(c.oid || ':' || c.relfilenode, ',' ORDER BY c.oid)) AS storage
+	FROM tree t JOIN pg_class c ON c.oid = t.relid WHERE c.relkind = 'r')
+SELECT array_prepend(coalesce(f.storage, ''), c.texts), concat_ws('/', c.versions, f.storage)
+FROM files f, (
+	SELECT array_agg(concat_ws(':', a.attnum, a.atttypid, a.atttypmod, a.xmin, a.attname)
+			ORDER BY a.attnum) AS texts,
+		md5(string_agg(concat_ws(':', a.attnum, a.attname, a.xmin), ',' ORDER BY a.attnum))
+			AS versions
+	FROM pg_attribute a
+	WHERE a.attrelid = %u AND a.attnum > 0 AND NOT a.attisdropped
+		AND a.attname::text = ANY (%s)) c)";
+
+} // namespace
+
+ColumnVersions
+read_column_versions(Connection *control, Oid table, int ncolumns, const char *const *columns)
+{
+	const char *tree = partition_tree_sql(control, table);
+	char *sql = psprintf(kSql, table, array_literal(ncolumns, columns));
+	PGresult *result = query(control, psprintf("%s%s", tree, sql));
+	ColumnVersions it = {};
+
+	it.texts = get_text_array(result, 0, 0, &it.count);
+	it.look = get_text(result, 0, 1);
+	return it;
+}
+
+ColumnVersion
+parse_column_version(const char *text)
+{
+	ColumnVersion it = {};
+	char *at;
+
+	it.number = (int) strtol(text, &at, 10);
+	it.type = (Oid) strtoul(at + 1, &at, 10);
+	it.modifier = (int32) strtol(at + 1, &at, 10);
+	it.written_by = (uint32) strtoul(at + 1, &at, 10);
+	it.name = at + 1;
+	return it;
+}
+
+} // namespace source
