@@ -18,6 +18,7 @@ CREATE TABLE livesync.connector (
 	owner			oid NOT NULL,				-- a role; an oid, because roles can be renamed, and dropped
 	source			text NOT NULL,				-- connection string, may hold a password; or the name of a foreign server
 	publications	text[] NOT NULL,
+	publications_seen text[] NOT NULL DEFAULT '{}',	-- and who wrote their options last: see worker/altered_publication.cpp
 	own_publication	text,						-- made by the connector, dropped with it
 	next_publications text[],					-- used once the slot has confirmed next_lsn: it must exist wherever decoding stands
 	next_lsn		pg_lsn,

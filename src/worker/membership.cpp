@@ -23,6 +23,7 @@
 #include "source/waiting.hpp"
 #include "state/event.hpp"
 #include "state/shape.hpp"
+#include "worker/altered_publication.hpp"
 #include "worker/columns.hpp"
 #include "worker/left_indexes.hpp"
 #include "worker/listing.hpp"
@@ -314,6 +315,7 @@ finish_poll(ConnectorWorker *worker)
 
 	reconcile(worker, published);
 	follow_columns(worker, published);
+	watch_publications(worker);
 	note_slot(worker, published);
 	base::commit_transaction();
 	worker->poll_at = next_poll();

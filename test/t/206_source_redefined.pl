@@ -113,6 +113,20 @@ is($target->safe_psql('postgres', "SELECT string_agg(source_table, ' ' ORDER BY 
 is($target->safe_psql('postgres', "SELECT source_table, detail FROM livesync.events WHERE event = 'column_not_copied'"),
 	'public.uncopied|Column "a" was written anew in all rows. The table is synced without copying, so rows that were there may have other values here. livesync.resync_table() copies all.',
 	'a table without a copy is told of');
+# --- a publication that publishes less for a moment ----------------------------------------------
+$source->safe_psql('postgres', 'CREATE TABLE shortly (id int PRIMARY KEY); CREATE PUBLICATION mine FOR TABLE shortly');
+create_connector($target, 'postgres', 'mine', conninfo($source), publications => ['mine']);
+wait_sync($source, $target, 'mine');
+$target->safe_psql('postgres', "SELECT livesync.refresh_connector('mine')");
+$source->safe_psql('postgres', <<'SQL');
+BEGIN;
+ALTER PUBLICATION mine SET (publish = 'insert');
+ALTER PUBLICATION mine SET (publish = 'insert, update, delete, truncate');
+COMMIT;
+SQL
+poll($target, 'postgres', "SELECT string_agg(detail, ' ') ~ '^Options of publication \"mine\" were set at the source' FROM livesync.events WHERE event = 'publication_altered'");
+is($target->safe_psql('postgres', "SELECT connector, source_table, count(*) FROM livesync.events WHERE event = 'publication_altered' GROUP BY 1, 2"), 'mine||1', 'it is told of, once');
+
 is($target->safe_psql('postgres', "SELECT source_table, last_error FROM livesync.tables WHERE state <> 'streaming'"), '', 'all tables stream');
 
 check_logs($source, $target);
