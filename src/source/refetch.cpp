@@ -68,13 +68,20 @@ fetch_sql(const FetchRequest &request)
 	return sql.data;
 }
 
+/* The key's type has its operators outside of pg_catalog, where we do not look; or it is composite, and no literal says which. */
+bool
+needs_text(PGresult *result)
+{
+	return strcmp(result_sqlstate(result), "42883") == 0 ||
+		   strcmp(result_sqlstate(result), "0A000") == 0;
+}
+
 PGresult *
 fetch(Connection *control, FetchRequest *request)
 {
 	PGresult *result = try_query(control, limit_lock_wait(fetch_sql(*request), LockTimeout));
 
-	/* The key's type has its operators outside of pg_catalog, where we do not look. */
-	if (strcmp(result_sqlstate(result), "42883") == 0)
+	if (needs_text(result))
 	{
 		request->as_text = true;
 		result = try_query(control, limit_lock_wait(fetch_sql(*request), LockTimeout));

@@ -26,12 +26,17 @@ sub is_same
 
 $source->safe_psql('postgres', <<'SQL');
 CREATE TABLE dropped (id int PRIMARY KEY, v text);
+CREATE TYPE pair AS (a int, b text);
+CREATE TABLE composite (k pair PRIMARY KEY, large text);
+ALTER TABLE composite ALTER large SET STORAGE EXTERNAL;
 CREATE TABLE exchanged (id int PRIMARY KEY, k int NOT NULL, large text);
 ALTER TABLE exchanged ALTER large SET STORAGE EXTERNAL;
 INSERT INTO dropped SELECT i, 'first' FROM generate_series(1, 20) i;
+INSERT INTO composite SELECT ROW(i, 'x')::pair, repeat('0123456789', 500) || i FROM generate_series(1, 20) i;
 INSERT INTO exchanged SELECT i, i + 1000, repeat('0123456789', 500) || i FROM generate_series(1, 20) i;
 SQL
-create_connector($target, 'postgres', 'c', conninfo($source), tables => [ 'public.dropped', 'public.exchanged' ]);
+$target->safe_psql('postgres', 'CREATE TYPE pair AS (a int, b text)');
+create_connector($target, 'postgres', 'c', conninfo($source), tables => [ 'public.dropped', 'public.exchanged', 'public.composite' ]);
 wait_sync($source, $target, 'c');
 
 # --- a key that is dropped -------------------------------------------------------------------
@@ -75,6 +80,13 @@ $target->safe_psql('postgres', 'ALTER TABLE exchanged DROP CONSTRAINT exchanged_
 $target->safe_psql('postgres', "SELECT livesync.resume_table('c', 'public.exchanged')");
 is_same('large values under another key', 'public.exchanged');
 
+# A key of a composite type.
+$target->safe_psql('postgres', "SELECT livesync.pause_table('c', 'public.composite')");
+wait_state($target, 'postgres', 'c', 'public.composite', 'paused');
+$source->safe_psql('postgres', "UPDATE composite SET k = ROW((k).a, 'y')::pair WHERE (k).a % 2 = 0");
+$target->safe_psql('postgres', "SELECT livesync.resume_table('c', 'public.composite')");
+is_same('large values under a composite key', 'public.composite');
+
 # --- columns that are not what they were ---------------------------------------------------------
 my %altered = (
 	names_exchanged  => 'BEGIN; ALTER TABLE %1$s RENAME a TO x; ALTER TABLE %1$s RENAME b TO a; ALTER TABLE %1$s RENAME x TO b; COMMIT',
@@ -92,7 +104,7 @@ $source->safe_psql('postgres', "CREATE TABLE $_ (id int PRIMARY KEY, n int, a te
   for @altered;
 $target->safe_psql('postgres', 'CREATE TABLE uncopied (id int PRIMARY KEY, n int, a text, b text, c float8)');
 $target->safe_psql('postgres', "SELECT livesync.add_table('c', 'public.$_', copy_data => '$_' <> 'uncopied')") for @altered;
-poll($target, 'postgres', "SELECT count(*) FROM livesync.tables WHERE state = 'streaming'", @altered + 2);
+poll($target, 'postgres', "SELECT count(*) FROM livesync.tables WHERE state = 'streaming'", @altered + 3);
 # two looks at the source: nothing has changed
 $target->safe_psql('postgres', "SELECT livesync.refresh_connector('c')") for 1, 2;
 is($target->safe_psql('postgres', "SELECT count(*) FROM livesync.events WHERE event = 'table_resync_wanted'"), '0', 'nothing is copied again without a reason');
