@@ -9,7 +9,8 @@
  *
  * The fingerprint has two halves, "membership:columns".  Membership is the oids of the
  * publications and of the table's (or its ancestors' or schemas') entries in them, which are new
- * after a removal and addition, the flags, filters and explicit column lists.  Columns is the
+ * after a removal and addition, the transactions that made it a partition of what is published, the
+ * flags, filters and explicit column lists.  Columns is the
  * names, numbers and types of the columns that are published now, and which of them are the key.
  * Leaves are in neither.
  *
@@ -129,7 +130,13 @@ members AS (
 	FROM (
 		SELECT l.relid, 'r' AS kind, r.oid
 		FROM lineage l JOIN pg_publication_rel r ON r.prrelid = l.ancestor
-		JOIN pubs p ON p.oid = r.prpubid%s) m
+		JOIN pubs p ON p.oid = r.prpubid
+		UNION ALL
+		SELECT l.relid, 'i', i.xmin::text::oid
+		FROM lineage l JOIN pg_inherits i ON i.inhrelid = l.ancestor
+		WHERE EXISTS (
+			SELECT FROM ancestors a JOIN pg_publication_rel r ON r.prrelid = a.ancestor
+			JOIN pubs p ON p.oid = r.prpubid WHERE a.relid = l.relid)%s) m
 	GROUP BY m.relid
 ))";
 
