@@ -73,7 +73,7 @@ struct TargetRelation
 	uint16 *keys;		   /* indexes into columns */
 	bool
 		borrows_keys; /* from an index here: the source has no key, and perhaps several rows of one */
-	bool has_key_index;	   /* a unique index whose columns are the keys */
+	bool has_key_index; /* a unique index whose columns are the keys */
 	bool
 		takes_conflicts; /* such an index that ON CONFLICT can name: one WITHOUT OVERLAPS it cannot */
 	bool has_index;		 /* some index begins with a key column */
