@@ -43,12 +43,13 @@ sub files { return $target->safe_psql('postgres', 'SELECT count(*) FROM pg_ls_tm
 sub wait_files
 {
 	my ($count) = @_;
-	for (1 .. 1800)
+	my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+	do
 	{
 		source_lsn($source);
 		return 1 if files() == $count;
 		usleep(100_000);
-	}
+	} while (time < $end);
 	die "there are " . files() . " temporary files, not $count";
 }
 
@@ -185,16 +186,21 @@ ok(poll($target, 'postgres', "SELECT count(*) = 0 FROM pg_ls_tmpdir() WHERE name
 	'a killed worker leaves no file');
 wait_files(1);
 $target->safe_psql('postgres', q{SELECT livesync.pause_connector('c')});
-is(files(), 0, 'nor does one that is stopped');
+poll($target, 'postgres', 'SELECT count(*) = 0 FROM pg_ls_tmpdir()');
+pass('nor does one that is stopped');
 $target->safe_psql('postgres', q{SELECT livesync.resume_connector('c')});
 run(0, many('keyless', 50001, 'b'));
-wait_files(1);
+# While there are two, none is applied before its commit.
+run(1, 'BEGIN');
+run(1, many('other', 50001, 'never'));
+wait_files(2);
 failpoint($target, 'streamed_apply=wait');
 run(0, 'COMMIT');
 failpoint_reached($target, 'postgres', 'streamed_apply');
 kill_process($target, worker_pid($target, 'postgres', 'connector'));
 failpoint_reached($target, 'postgres', 'streamed_apply');
 clear_failpoints($target);
+run(1, 'ROLLBACK');
 wait_same('everything is sent again, and applied once', qw(keyed keyless));
 
 # --- no room for the file ------------------------------------------------------------------------
@@ -214,20 +220,26 @@ is($target->safe_psql('postgres', q{SELECT string_agg(DISTINCT source_table, ','
 
 # --- the source is answered while a file is applied ----------------------------------------------
 
-# A trigger that sleeps; its sequence, which no rollback touches, shows how far it is.
+# A trigger that sleeps until it is told not to; its sequence, which no rollback touches, shows how far it is.
 $target->safe_psql('postgres', <<'SQL');
 CREATE SEQUENCE steps;
+CREATE TABLE hurry ();
 CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN PERFORM nextval('public.steps'); PERFORM pg_sleep(0.02); RETURN NEW; END $$;
+BEGIN
+	PERFORM nextval('public.steps');
+	PERFORM pg_sleep(0.02) WHERE NOT EXISTS (SELECT FROM public.hurry);
+	RETURN NEW;
+END $$;
 CREATE TRIGGER slowly BEFORE INSERT ON slow FOR EACH ROW EXECUTE FUNCTION slowly();
 ALTER TABLE slow ENABLE ALWAYS TRIGGER slowly;
 SQL
-run(0, "BEGIN; INSERT INTO slow SELECT n, repeat('y', 1000) FROM generate_series(1, 400) n; COMMIT");
+run(0, "BEGIN; INSERT INTO slow SELECT n, repeat('y', 1000) FROM generate_series(1, 1000) n; COMMIT");
 poll($target, 'postgres', 'SELECT is_called FROM steps');
 my %replies;
 while ($target->safe_psql('postgres', 'SELECT count(*) FROM slow') == 0)
 {
 	$replies{ $source->safe_psql('postgres', q{SELECT reply_time FROM pg_stat_replication WHERE application_name LIKE 'livesync%'}) } = 1;
+	$target->safe_psql('postgres', 'INSERT INTO hurry DEFAULT VALUES') if keys %replies >= 3;
 	usleep(200_000);
 }
 cmp_ok(scalar keys %replies, '>=', 3, 'the source hears of us while a file is applied');

@@ -17,7 +17,6 @@ my ($source, $target) = pair(target_conf => "livesync.binary_values = off\n");
 
 sub at_source { return $source->safe_psql('postgres', $_[0]) }
 sub at_target { return $target->safe_psql('postgres', $_[0]) }
-sub column    { my ($what, $table) = @_; return at_target("SELECT $what FROM livesync.tables WHERE source_table = 'public.$table'") }
 
 sub allow_binary
 {
@@ -45,14 +44,15 @@ at_source("CREATE TABLE huge (id int PRIMARY KEY, v circle); CREATE TABLE other 
 create_connector($target, 'postgres', 'c', conninfo($source), tables => [ 'public.huge', 'public.other' ]);
 poll($target, 'postgres', "SELECT state = 'streaming' FROM livesync.tables WHERE source_table = 'public.other'");
 poll($target, 'postgres', "SELECT count(*) >= 2 FROM livesync.events WHERE event = 'table_failed' AND source_table = 'public.huge'");
-like(column('last_error', 'huge'), $says, 'the table fails, and says why');
-like(column('hint', 'huge'), qr/binary form.*leave the column or the row out/, 'and what to do');
+my ($why, $hint) = failure_of($target, 'postgres', 'c', 'public.huge');
+like($why, $says, 'the table fails, and says why');
+like($hint, qr/binary form.*leave the column or the row out/, 'and what to do');
 at_source('INSERT INTO other VALUES (2)');
 poll($target, 'postgres', 'SELECT count(*) = 2 FROM other');
 pass('others stream on meanwhile');
 
 allow_binary('on');
-at_target("SELECT livesync.retry_table('c', 'public.huge') FROM livesync.tables WHERE source_table = 'public.huge' AND state = 'failed'");
+retry_table($target, 'postgres', 'c', 'public.huge');
 wait_sync($source, $target, 'c');
 is(at_target('SELECT v FROM huge'), '<(1.0000005587935483,2),3>', 'in binary form it can be copied');
 is(at_target("SELECT string_agg(DISTINCT event, ' ') FROM livesync.events WHERE event = 'connector_failed'"), '', 'nothing else failed');

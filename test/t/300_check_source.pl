@@ -15,7 +15,7 @@ use lib 'test/perl';
 use LiveSync;
 use Test::More;
 
-my ($source, $target) = pair(source_db => 'shop', target_conf => "max_replication_slots = 20\n");
+my ($source, $target) = pair(source_db => 'shop', source_conf => "autovacuum = off\n", target_conf => "max_replication_slots = 20\n");
 my $password = 'Sesame99';
 my $conninfo = conninfo($source, 'shop');
 my $limited  = "$conninfo user=limited password=$password";

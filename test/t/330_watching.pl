@@ -13,6 +13,7 @@ use lib 'test/perl';
 use JSON::PP;
 use LiveSync;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 my ($source, $target) = pair(
 	source_init => ['--wal-segsize=1'],
@@ -42,9 +43,25 @@ sub notices
 # "what state" of each, in their order; what: a table or the connector
 sub states { return map { ($_->{source_table} // $_->{connector}) . ' ' . $_->{state} } grep { defined $_->{state} } @_ }
 
+# Up to one with that state, or those, in any order.  What a worker has committed can be seen a moment before it is told.
+sub notices_up_to
+{
+	my (@awaited) = @_;
+	my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+	my @notices;
+	while (1)
+	{
+		push @notices, notices();
+		my %is_told = map { $_ => 1 } states(@notices);
+		return @notices if !(grep { !$is_told{$_} } @awaited) || time > $end;
+		usleep(20_000);
+	}
+	return;
+}
+
 create_connector($target, 'postgres', 'c', conninfo($source) . ' password=verysecret', tables => [ 'public.a', 'public.b' ]);
 wait_sync($source, $target, 'c');
-my @notices = notices();
+my @notices = notices_up_to('public.a streaming', 'public.b streaming', 'c streaming');
 my @states  = states(@notices);
 is(join(', ', grep { /^public.a / } @states), 'public.a queued, public.a copying, public.a catching_up, public.a streaming', 'each state of a table is told, once');
 is(join(', ', grep { /^c / } @states), 'c starting, c copying, c streaming', 'and each of the connector');
@@ -56,24 +73,24 @@ $target->safe_psql('postgres', "BEGIN; SELECT livesync.pause_connector('c'); ROL
 wait_caught_up($source, $target, 'c');
 is(scalar(grep { /paused/ } states(notices())), 0, 'a call that is rolled back tells nothing');
 at_target("SELECT livesync.pause_connector('c')");
-is(join(',', states(notices())), 'c paused', 'a pause is told');
+is(join(',', states(notices_up_to('c paused'))), 'c paused', 'a pause is told');
 at_target("SELECT livesync.resume_connector('c')");
-is(join(',', states(notices())), 'c streaming', 'and its end');
+is(join(',', states(notices_up_to('c streaming'))), 'c streaming', 'and its end');
 
 at_target("ALTER TABLE a ADD CHECK (v <> 'bad')");
 at_source("UPDATE a SET v = 'bad' WHERE id = 1");
 wait_state($target, 'postgres', 'c', 'public.a', 'failed');
-my ($failed) = grep { ($_->{state} // '') eq 'failed' } notices();
+my ($failed) = grep { ($_->{state} // '') eq 'failed' } notices_up_to('public.a failed');
 is($failed->{source_table}, 'public.a', 'a failure is told');
 like($failed->{detail}, qr/violates check constraint/, 'with its reason');
 at_target('ALTER TABLE a DROP CONSTRAINT a_v_check');
 retry_table($target, 'postgres', 'c', 'public.a');
 wait_sync($source, $target, 'c');
-notices();
+notices_up_to('public.a streaming');
 
 my $control = 'repeat(chr(1), %d)';
 at_target(sprintf("INSERT INTO livesync.event (connector, source_table, event, detail) VALUES ($control, $control, 'x', $control)", 40, 127, 100000));
-my ($long) = notices();
+my ($long) = grep { ($_->{event} // '') eq 'x' } notices();
 is(length($long->{detail}), 1000, 'a detail is cut so that no payload can be too long');
 unlike($seen, qr/verysecret/, 'no payload has a secret');
 
@@ -147,6 +164,7 @@ is(at_source('SELECT count(*) FROM pg_replication_slots'), 1, 'the lost slot is 
 
 # Somebody drops it while the connector is away.
 at_target("SELECT livesync.pause_connector('c')");
+slots_are_free($source);
 at_source('SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots');
 at_source('DELETE FROM a WHERE id = 60');
 at_target("SELECT livesync.resume_connector('c')");

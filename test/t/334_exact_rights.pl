@@ -139,7 +139,7 @@ for my $name ('theirs', 'own')
 {
 	my $what = $name eq 'own' ? q{tables => '{made.notes}'} : q{publications => '{theirs}'};
 	works('SELECT livesync.create_connector(' . quote_literal($name) . ', ' . quote_literal($conninfo{$name}) . ", $what, copy_workers => 2)", '', "$name: create_connector");
-	works("SELECT livesync.wait_for_sync('$name', '60 s')", 't', "$name: copied");
+	works("SELECT livesync.wait_for_sync('$name', '180 s')", 't', "$name: copied");
 }
 $source->safe_psql('shop', <<'SQL');
 INSERT INTO shop.orders (v) SELECT 'new' FROM generate_series(1, 50);
@@ -148,7 +148,7 @@ UPDATE shop.wide SET small = 't';
 DELETE FROM shop.log WHERE at % 2 = 0;
 UPDATE made.notes SET v = 'w' WHERE id % 3 = 0;
 SQL
-works(q{SELECT livesync.wait_for_lsn('theirs', timeout => '60 s'), livesync.wait_for_lsn('own', timeout => '60 s')}, 't|t', 'streamed');
+works(q{SELECT livesync.wait_for_lsn('theirs', timeout => '180 s'), livesync.wait_for_lsn('own', timeout => '180 s')}, 't|t', 'streamed');
 same_tables($source, 'shop', $target, 'shop', [ 'shop.orders', 'shop.parts', 'shop.wide', 'shop.log', 'made.notes' ]);
 
 works(q{SELECT count(*) > 0 FROM livesync.source_tables(} . quote_literal($conninfo{own}) . ')', 't', 'source_tables');
@@ -157,34 +157,34 @@ works(q{SELECT * FROM livesync.sync_sequences('theirs')}, 'shop.orders_id_seq|25
 works(q{SELECT livesync.refresh_connector('own')}, '', 'refresh_connector');
 
 works("SELECT livesync.resync_table('theirs', '$_')", '', "resync_table: $_") for 'shop.orders', 'shop.parts', 'shop.log';
-works(q{SELECT livesync.wait_for_sync('theirs', '60 s')}, 't', 'copied again');
+works(q{SELECT livesync.wait_for_sync('theirs', '180 s')}, 't', 'copied again');
 works(q{SELECT livesync.add_table('own', 'made.more', 'made.other')}, '', 'add_table');
-works(q{SELECT livesync.wait_for_sync('own', '60 s')}, 't', 'the added table is copied');
+works(q{SELECT livesync.wait_for_sync('own', '180 s')}, 't', 'the added table is copied');
 same_tables($source, 'shop', $target, 'shop', [ 'shop.orders', 'shop.parts', 'shop.log', { source => 'made.more', target => 'made.other' } ]);
 works(q{SELECT livesync.remove_table('own', 'made.more'); SELECT livesync.refresh_connector('own')}, "\n", 'remove_table');
 works(q{SELECT count(*) FROM livesync.tables WHERE connector = 'own'}, '1', 'it is synced no more');
 
 works(q{SELECT livesync.pause_table('own', 'made.notes')}, '', 'pause_table');
 wait_state($target, 'shop', 'own', 'made.notes', 'paused');
-works(q{SELECT livesync.resume_table('own', 'made.notes'); SELECT livesync.wait_for_sync('own', '60 s')}, "\nt", 'resume_table');
+works(q{SELECT livesync.resume_table('own', 'made.notes'); SELECT livesync.wait_for_sync('own', '180 s')}, "\nt", 'resume_table');
 works(q{ALTER TABLE made.notes ADD CONSTRAINT short CHECK (length(v) < 5)}, '', 'a constraint in the way');
 $source->safe_psql('shop', q{UPDATE made.notes SET v = 'too long' WHERE id = 1; UPDATE made.notes SET v = 'much too long' WHERE id = 2});
 wait_state($target, 'shop', 'own', 'made.notes', 'failed');
 works(q{SELECT livesync.skip_change('own', 'made.notes')}, '', 'skip_change');
 poll($target, 'shop', q{SELECT count(*) = 1 FROM livesync.events WHERE event = 'change_skipped'});
 wait_state($target, 'shop', 'own', 'made.notes', 'failed');
-works(q{ALTER TABLE made.notes DROP CONSTRAINT short; SELECT livesync.retry_table('own', 'made.notes'); SELECT livesync.wait_for_sync('own', '60 s')}, "\nt", 'retry_table');
+works(q{ALTER TABLE made.notes DROP CONSTRAINT short; SELECT livesync.retry_table('own', 'made.notes'); SELECT livesync.wait_for_sync('own', '180 s')}, "\nt", 'retry_table');
 works(q{SELECT count(*) FROM livesync.compare_table('own', 'made.notes') WHERE different_keys = '{1}' AND part = 'total'}, '1', 'only the change that was dropped is missing');
 
 works('SELECT livesync.alter_connector(' . quote_literal('own') . ', source => ' . quote_literal("$conninfo{own} connect_timeout=30") . ', copy_workers => 1)', '', 'alter_connector');
 works(q{SELECT livesync.rename_connector('own', 'mine')}, '', 'rename_connector');
-works(q{SELECT livesync.wait_for_lsn('mine', timeout => '60 s')}, 't', 'it goes on');
+works(q{SELECT livesync.wait_for_lsn('mine', timeout => '180 s')}, 't', 'it goes on');
 works(q{SELECT count(*) > 0 FROM livesync.events WHERE connector = 'mine'}, 't', 'the views show what is its owner\'s');
 for my $name ('theirs', 'mine')
 {
 	works("SELECT livesync.pause_connector('$name')", '', "$name: pause_connector");
 	works("SELECT livesync.resume_connector('$name')", '', "$name: resume_connector");
-	works("SELECT livesync.wait_for_lsn('$name', timeout => '60 s')", 't', "$name: it goes on");
+	works("SELECT livesync.wait_for_lsn('$name', timeout => '180 s')", 't', "$name: it goes on");
 	works("SELECT livesync.pause_connector('$name'); SELECT livesync.drop_connector('$name')", "\n", "$name: drop_connector");
 }
 poll($source, 'shop', 'SELECT count(*) = 0 FROM pg_replication_slots');

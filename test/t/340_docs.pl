@@ -68,7 +68,7 @@ sub run_block
 	my $output = '';
 	my @command = ('psql', '-X', '-d', $node->connstr($db), '-v', 'ON_ERROR_STOP=' . ($may_fail ? 0 : 1), '-P', 'pager=off');
 	utf8::encode($sql);
-	IPC::Run::run([@command], '<', \"$variables$sql", '>', \$output, '2>&1', IPC::Run::timeout(120));
+	IPC::Run::run([@command], '<', \"$variables$sql", '>', \$output, '2>&1', IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default + 60));
 	my $status = $?;
 	utf8::decode($output);
 	return ($status == 0, $output);

@@ -43,6 +43,19 @@ sub make_host_key { unlink glob("$dir/host_key*"); system('ssh-keygen', '-q', '-
 sub slurp { open my $file, '<', $_[0] or return ''; local $/; return scalar <$file> }
 sub spit { my ($path, $text) = @_; open my $file, '>', $path or die "$path: $!"; print $file $text; close $file; return }
 
+# False when it does not come true.
+sub wait_until
+{
+	my ($is_so) = @_;
+	my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+	while (!$is_so->())
+	{
+		return 0 if time > $end;
+		select undef, undef, undef, 0.02;
+	}
+	return 1;
+}
+
 sub start_sshd
 {
 	spit("$dir/config", <<"CONF");
@@ -57,7 +70,7 @@ PasswordAuthentication no
 MaxStartups 100
 CONF
 	system($sshd, '-f', "$dir/config", '-E', "$dir/log") == 0 or die 'sshd does not start: ' . slurp("$dir/log");
-	for (1 .. 500) { last if -s "$dir/pid"; select undef, undef, undef, 0.02 }
+	wait_until(sub { -s "$dir/pid" });
 	return;
 }
 
@@ -68,6 +81,8 @@ sub stop_sshd
 	my @all = ($listener, map { chomp; $_ } qx(ps -o pid= --ppid $listener));
 	push @all, map { s/\s//gr } qx(ps -o pid= --ppid $_) for @all;
 	kill 'KILL', grep { /\d/ } map { s/\s//gr } @all;
+	# another one is to have its port
+	wait_until(sub { !kill(0, $listener) });
 	unlink "$dir/pid";
 	return;
 }
@@ -87,7 +102,7 @@ sub clients
 sub no_client_is_left
 {
 	my ($name) = @_;
-	for (1 .. 500) { last unless clients(); select undef, undef, undef, 0.02 }
+	wait_until(sub { !clients() });
 	return is(join(' ', clients()), '', $name);
 }
 
@@ -154,7 +169,10 @@ goes_on('and streams');
 like(at_target("SELECT detail FROM livesync.events WHERE event = 'ssh_host_key_accepted'"), qr/^\[127.0.0.1\]:$port ssh-ed25519 /, 'the host key seen first is kept and told');
 is(at_target('SELECT ssh_tunnel FROM livesync.connectors'), $ssh, 'the view shows the tunnel');
 
-my @folders = glob("$data/pg_livesync/*");
+# Those of copy workers go when these do.
+poll($target, 'postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'livesync copy'});
+my @folders;
+wait_until(sub { @folders = glob("$data/pg_livesync/*"); @folders == clients() });
 is(scalar(@folders), scalar(clients()), 'each client has a folder');
 is(join(',', map { sprintf '%o', (stat $_)[2] & 07777 } @folders, "$data/pg_livesync"), join(',', ('700') x (@folders + 1)), 'which nobody else may enter');
 is(join(',', glob("$data/pg_livesync/*/key")), '', 'the private key is removed when it was read');
@@ -186,7 +204,8 @@ goes_on('when it is back the connector goes on');
 
 my @old = clients();
 kill_process($target, worker_pid($target, 'postgres', 'connector'));
-my %now = map { $_ => 1 } clients();
+my %now;
+wait_until(sub { %now = map { $_ => 1 } clients(); !(grep { $now{$_} } @old) });
 is(join(',', grep { $now{$_} } @old), '', 'a killed worker takes its clients with it');
 goes_on('and the next one goes on');
 
@@ -233,6 +252,7 @@ at_target("SELECT livesync.drop_connector('c')");
 poll($target, 'postgres', 'SELECT count(*) = 0 FROM livesync.cleanup');
 is(at_source('SELECT count(*) FROM pg_replication_slots'), 0, 'a drop removes the slot through it');
 no_client_is_left('none is left of a dropped connector');
+wait_until(sub { !(my @left = glob("$data/pg_livesync/*")) });
 is(join(',', glob("$data/pg_livesync/*")), '', 'nor any file');
 
 check_logs($source, $target);
