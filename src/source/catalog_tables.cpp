@@ -9,8 +9,8 @@
  *
  * The fingerprint has two halves, "membership:columns".  Membership is the oids of the
  * publications and of the table's (or its ancestors' or schemas') entries in them, which are new
- * after a removal and addition, the transactions that made it a partition of what is published, the
- * flags, filters and explicit column lists.  Columns is the
+ * after a removal and addition, the transactions that made it a partition of what is published or
+ * moved it to a published schema, the flags, filters and explicit column lists.  Columns is the
  * names, numbers and types of the columns that are published now, and which of them are the key.
  * Leaves are in neither.
  *
@@ -75,6 +75,12 @@ constexpr char kSchemaMembers[] = R"(
 		SELECT l.relid, 'n', s.oid
 		FROM lineage l JOIN pg_class c ON c.oid = l.ancestor
 		JOIN pg_publication_namespace s ON s.pnnspid = c.relnamespace
+		JOIN pubs p ON p.oid = s.pnpubid
+		UNION ALL
+		SELECT l.relid, 'd', d.xmin::text::oid
+		FROM lineage l JOIN pg_depend d ON d.classid = 'pg_class'::regclass
+			AND d.objid = l.ancestor AND d.objsubid = 0 AND d.refclassid = 'pg_namespace'::regclass
+		JOIN pg_publication_namespace s ON s.pnnspid = d.refobjid
 		JOIN pubs p ON p.oid = s.pnpubid)";
 
 constexpr char kAncestors[] = R"(

@@ -148,6 +148,26 @@ poll($target, 'postgres', "SELECT string_agg(source_table, ' ') FROM livesync.ev
 wait_sync($source, $target, 'leaves');
 same_tables($source, 'postgres', $target, 'postgres', [ 'public.parted_1', 'public.parted_2' ], 'a partition that was away for a moment');
 
+# --- a table that is in another schema for a moment ------------------------------------------------
+$source->safe_psql('postgres', <<'SQL');
+CREATE SCHEMA published; CREATE SCHEMA elsewhere;
+CREATE TABLE published.moved (id int PRIMARY KEY, v text);
+INSERT INTO published.moved SELECT i, 'first' FROM generate_series(1, 20) i;
+CREATE PUBLICATION of_schema FOR TABLES IN SCHEMA published;
+SQL
+create_connector($target, 'postgres', 'of_schema', conninfo($source), publications => ['of_schema']);
+wait_sync($source, $target, 'of_schema');
+$source->safe_psql('postgres', <<'SQL');
+BEGIN;
+ALTER TABLE published.moved SET SCHEMA elsewhere;
+UPDATE elsewhere.moved SET v = 'while it was away' WHERE id < 5;
+ALTER TABLE elsewhere.moved SET SCHEMA published;
+COMMIT;
+SQL
+poll($target, 'postgres', "SELECT count(*) FROM livesync.events WHERE connector = 'of_schema' AND event = 'table_restarted'", 1);
+wait_sync($source, $target, 'of_schema');
+same_tables($source, 'postgres', $target, 'postgres', ['published.moved'], 'a table that was in another schema for a moment');
+
 # --- a publication that publishes less for a moment ----------------------------------------------
 $source->safe_psql('postgres', 'CREATE TABLE shortly (id int PRIMARY KEY); CREATE PUBLICATION mine FOR TABLE shortly');
 create_connector($target, 'postgres', 'mine', conninfo($source), publications => ['mine']);
