@@ -58,14 +58,14 @@ create_connector($target, $db, 'd', conninfo($source), publications => ['theirs'
 wait_sync($source, $target, $_) for qw(c d);
 
 # Everything that calls may change: what is recorded, what runs, what is at the source.  But for what a failed table does by itself
-# once a minute.
+# once a minute, and a worker that comes back before the source has noticed that the one before is gone.
 sub state_of_all
 {
 	return ask(<<'SQL') . $source->safe_psql($db, <<'SQL2');
 SELECT (SELECT string_agg(c::text, '|' ORDER BY id) FROM livesync.connector c),
 	(SELECT string_agg((t.id, t.state, t.target_schema, t.target_name, t.released)::text, '|' ORDER BY id) FROM livesync.synced_table t),
 	(SELECT count(*) FROM livesync.wish), (SELECT string_agg(l::text, '|') FROM livesync.listing l),
-	(SELECT count(*) FROM livesync.cleanup), (SELECT string_agg(e::text, '|' ORDER BY id) FROM livesync.event e WHERE NOT (event = 'table_failed' AND source_table = 'public.bad')),
+	(SELECT count(*) FROM livesync.cleanup), (SELECT string_agg(e::text, '|' ORDER BY id) FROM livesync.event e WHERE NOT (event = 'table_failed' AND source_table = 'public.bad' OR event = 'connector_failed' AND detail ~ 'is active for PID')),
 	(SELECT count(*) FROM livesync.connector_activity() WHERE pid IS NOT NULL)
 SQL
 SELECT (SELECT string_agg((pubname, tablename)::text, '|' ORDER BY 1, 2) FROM (SELECT pubname, tablename FROM pg_publication_tables ORDER BY 1, 2) p),
