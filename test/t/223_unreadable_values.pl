@@ -18,7 +18,8 @@ my ($source, $target) = pair();
 sub at_source { return $source->safe_psql('postgres', $_[0]) }
 sub at_target { return $target->safe_psql('postgres', $_[0]) }
 sub form      { return at_target("SELECT CASE WHEN is_binary THEN 'binary' ELSE 'text' END FROM livesync.connector WHERE name = '$_[0]'") }
-sub told      { return at_target("SELECT string_agg(event || ' ' || coalesce(source_table, ''), ', ' ORDER BY at) FROM livesync.events WHERE connector = '$_[0]' AND event IN ('copy_in_text', 'value_unreadable', 'stream_in_text', 'table_failed', 'connector_failed')") }
+# The source may not have noticed yet that a worker is gone when the next one comes.
+sub told      { return at_target("SELECT string_agg(event || ' ' || coalesce(source_table, ''), ', ' ORDER BY at) FROM livesync.events WHERE connector = '$_[0]' AND event IN ('copy_in_text', 'value_unreadable', 'stream_in_text', 'table_failed', 'connector_failed') AND coalesce(detail, '') !~ 'is active for PID'") }
 sub column    { my ($what, $table) = @_; return at_target("SELECT $what FROM livesync.tables WHERE source_table = 'public.$table'") }
 
 sub set_function

@@ -97,7 +97,8 @@ wait_sync($source, $target, 'young');
 at_source('INSERT INTO early VALUES (3); INSERT INTO late VALUES (3)');
 wait_caught_up($source, $target, 'young');
 same('a publication that was made behind the slot\'s position', 'public.early', 'public.late');
-is($target->safe_psql('postgres', "SELECT string_agg(detail, '; ') FROM livesync.events WHERE event = 'connector_failed'"), '', 'no connector stumbled over it');
+# The source may not have noticed yet that a worker is gone when the next one comes.
+is($target->safe_psql('postgres', "SELECT string_agg(detail, '; ') FROM livesync.events WHERE event = 'connector_failed' AND detail !~ 'is active for PID'"), '', 'no connector stumbled over it');
 
 is($target->safe_psql('postgres', "SELECT string_agg(detail, '; ') FROM livesync.events WHERE event = 'table_failed'"), '', 'no table failed');
 check_logs($source, $target);
