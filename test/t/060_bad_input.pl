@@ -166,7 +166,7 @@ my ($pooler, $pooler_port) = start_pooler();
 my $me = $source->safe_psql('postgres', 'SELECT current_user');
 fails(create("host=127.0.0.1 port=$pooler_port dbname=postgres user=$me sslmode=disable gssencmode=disable"),
 	'connection pooler', 'server itself', 'pooler');
-kill 'TERM', $pooler;
+kill 'KILL', $pooler;
 waitpid($pooler, 0);
 nothing_left('pooler');
 

@@ -78,7 +78,7 @@ if ($sampler == 0)
 END
 {
 	local $?;
-	kill 'TERM', $sampler if $sampler;
+	kill 'KILL', $sampler if $sampler;
 }
 
 sub bounded

@@ -192,7 +192,7 @@ if ($proxy == 0)
 END
 {
 	local $?;
-	kill 'TERM', $proxy if $proxy;
+	kill 'KILL', $proxy if $proxy;
 }
 my $port = $listener->sockport;
 close $listener;

@@ -190,7 +190,7 @@ my $pooler = start_pooler($source);
 my $pooled = quote_literal("$conninfo host=127.0.0.1 port=$pooler->{port}");
 like($target->safe_psql('postgres', "SELECT * FROM livesync.check_source($pooled)"),
 	qr/^direct connection\|\|error\|.*pooler.*\|.*5432/s, 'a connection pooler is recognised');
-kill 'TERM', $pooler->{pid};
+kill 'KILL', $pooler->{pid};
 waitpid $pooler->{pid}, 0;
 
 for my $case (

@@ -63,7 +63,7 @@ for my $case ([ '12.1', qr/^error\|.*Upgrade the source to PostgreSQL 13/ ], [ '
 	my ($version, $expected) = @$case;
 	my $proxy = start_proxy($source, "server_version\0$number", "server_version\0" . $version . '0' x (length($number) - length($version)));
 	like(told("$tcp host=127.0.0.1 port=$proxy->{port} sslmode=disable", 'version'), $expected, "version: $version");
-	kill 'TERM', $proxy->{pid};
+	kill 'KILL', $proxy->{pid};
 	waitpid $proxy->{pid}, 0;
 }
 
