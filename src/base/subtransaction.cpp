@@ -31,19 +31,16 @@ is_lock_timeout(const ErrorData *error)
 int
 begin_lock_limit(int milliseconds)
 {
-	int level = NewGUCNestLevel();
-	char value[16];
+	int before = LockTimeout;
 
-	snprintf(value, sizeof(value), "%d", milliseconds);
-	(void) set_config_option("lock_timeout", value, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-							 0, false);
-	return level;
+	LockTimeout = milliseconds;
+	return before;
 }
 
 void
-end_lock_limit(int level)
+end_lock_limit(int before)
 {
-	AtEOXact_GUC(true, level);
+	LockTimeout = before;
 }
 
 ErrorData *
@@ -83,6 +80,7 @@ run(void (*function)(void *argument), void *argument, bool (*is_wanted_raised)(i
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData *volatile error = nullptr;
+	int lock_timeout = LockTimeout;
 
 	BeginInternalSubTransaction(nullptr);
 	MemoryContextSwitchTo(caller);
@@ -94,6 +92,7 @@ run(void (*function)(void *argument), void *argument, bool (*is_wanted_raised)(i
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(caller);
+		LockTimeout = lock_timeout;
 		error = CopyErrorData();
 		if (is_wanted_raised(error->sqlerrcode))
 			PG_RE_THROW();

@@ -32,9 +32,12 @@ ErrorData *copy_error(const ErrorData *error);
  */
 bool is_lock_timeout(const ErrorData *error);
 
-/* Limit the waits for locks from here to end_lock_limit(). */
+/*
+ * Limit the waits for locks from here to end_lock_limit(), which takes what this returned; an error that ends one of the
+ * functions below does so too.  The setting's variable, since to set and reset lock_timeout takes longer than many a change.
+ */
 int begin_lock_limit(int milliseconds);
-void end_lock_limit(int level);
+void end_lock_limit(int before);
 
 /* run_in_subtransaction() between the two. */
 ErrorData *run_limited(void (*function)(void *argument), void *argument, int lock_ms);

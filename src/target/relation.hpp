@@ -45,15 +45,14 @@ struct TargetColumn
 
 struct Hypertable;
 
-constexpr int kStatementKinds = 8;
-
 struct SavedStatement
 {
 	Bitmapset *unchanged; /* of the statement: source columns left out */
 	int kind;
+	bool is_lone; /* for one row, which comes as parameters */
 	SPIPlanPtr plan;
-	BlockNumber blocks; /* of the table when it was planned */
-	TimestampTz planned_at;
+	BlockNumber blocks;	   /* of the table when it was planned */
+	TimestampTz looked_at; /* at its size; of a table with parts: when it was planned */
 	SavedStatement *next;
 };
 

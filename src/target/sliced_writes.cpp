@@ -7,6 +7,7 @@
 
 #include "base/sql.hpp"
 #include "target/hypertable.hpp"
+#include "target/saved_statement.hpp"
 
 namespace target
 {

@@ -43,13 +43,13 @@ append_match(StringInfo sql, const TargetRelation *relation)
  * two parts of a statement, the second would not see the rows that the first took out of the columnstore.
  */
 char *
-replace_text(const TargetRelation *relation, const Bitmapset *unchanged)
+replace_text(const TargetRelation *relation, const Bitmapset *unchanged, const char *rows)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "WITH replaced AS (DELETE FROM %s t USING %s b WHERE ",
-					 relation->sql_name, kBatchName);
+					 relation->sql_name, rows);
 	append_match(&sql, relation);
 	appendStringInfoString(&sql, " RETURNING ");
 	append_whole_row(&sql, relation, unchanged, "b");
@@ -61,13 +61,12 @@ replace_text(const TargetRelation *relation, const Bitmapset *unchanged)
 
 /* A column of the rows that the batch's keys find, wherever they are. */
 char *
-read_text(const TargetRelation *relation, const char *column)
+read_text(const TargetRelation *relation, const char *column, const char *rows)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT t.%s FROM %s t, %s b WHERE ", column, relation->sql_name,
-					 kBatchName);
+	appendStringInfo(&sql, "SELECT t.%s FROM %s t, %s b WHERE ", column, relation->sql_name, rows);
 	append_key_match(&sql, relation);
 	return sql.data;
 }
@@ -75,43 +74,58 @@ read_text(const TargetRelation *relation, const char *column)
 } // namespace
 
 char *
-delete_text(const TargetRelation *relation)
+lone_row_text(const TargetRelation *relation)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "DELETE FROM %s t USING %s b WHERE ", relation->sql_name, kBatchName);
+	appendStringInfoString(&sql, "(SELECT ");
+	for (int i = 0; i < relation->row_shape->natts; i++)
+		appendStringInfo(&sql, "%s$%d AS %s", i > 0 ? ", " : "", i + 1,
+						 NameStr(TupleDescAttr(relation->row_shape, i)->attname));
+	appendStringInfoChar(&sql, ')');
+	return sql.data;
+}
+
+char *
+delete_text(const TargetRelation *relation, const char *rows)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "DELETE FROM %s t USING %s b WHERE ", relation->sql_name, rows);
 	append_match(&sql, relation);
 	return sql.data;
 }
 
 char *
-update_text(const TargetRelation *relation, const Bitmapset *unchanged, bool with_keys)
+update_text(const TargetRelation *relation, const Bitmapset *unchanged, bool with_keys,
+			const char *rows)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	if (relation->hypertable != nullptr && renumbers(relation, unchanged, with_keys))
-		return replace_text(relation, unchanged);
+		return replace_text(relation, unchanged, rows);
 	if (renumbers(relation, unchanged, with_keys))
 	{
 		append_match(&sql, relation);
-		return renumber_text(relation, unchanged, with_keys, "", kBatchName, "b", sql.data);
+		return renumber_text(relation, unchanged, with_keys, "", rows, "b", sql.data);
 	}
 	appendStringInfo(&sql, "UPDATE %s t SET ", relation->sql_name);
 	if (append_assignments(&sql, relation, unchanged, with_keys, "b") == 0)
 	{
 		/* nothing to set: the statement still has to say which rows are there */
 		resetStringInfo(&sql);
-		return exists_text(relation);
+		return exists_text(relation, rows);
 	}
-	appendStringInfo(&sql, " FROM %s b WHERE ", kBatchName);
+	appendStringInfo(&sql, " FROM %s b WHERE ", rows);
 	append_match(&sql, relation);
 	return sql.data;
 }
 
 char *
-insert_text(const TargetRelation *relation, bool upsert)
+insert_text(const TargetRelation *relation, bool upsert, const char *rows)
 {
 	StringInfoData sql;
 
@@ -119,7 +133,7 @@ insert_text(const TargetRelation *relation, bool upsert)
 	appendStringInfo(&sql, "INSERT INTO %s ", relation->insert_name);
 	if (relation->ncolumns == 0)
 	{
-		appendStringInfo(&sql, "SELECT FROM %s", kBatchName);
+		appendStringInfo(&sql, "SELECT FROM %s b", rows);
 		return sql.data;
 	}
 	for (int i = 0; i < relation->ncolumns; i++)
@@ -127,7 +141,7 @@ insert_text(const TargetRelation *relation, bool upsert)
 	appendStringInfoString(&sql, ") OVERRIDING SYSTEM VALUE SELECT ");
 	for (int i = 0; i < relation->ncolumns; i++)
 		appendStringInfo(&sql, "%sc%d", i > 0 ? ", " : "", i);
-	appendStringInfo(&sql, " FROM %s", kBatchName);
+	appendStringInfo(&sql, " FROM %s b", rows);
 	if (!upsert)
 		return sql.data;
 
@@ -146,12 +160,12 @@ insert_text(const TargetRelation *relation, bool upsert)
 }
 
 char *
-exists_text(const TargetRelation *relation)
+exists_text(const TargetRelation *relation, const char *rows)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT FROM %s t, %s b WHERE ", relation->sql_name, kBatchName);
+	appendStringInfo(&sql, "SELECT FROM %s t, %s b WHERE ", relation->sql_name, rows);
 	append_match(&sql, relation);
 	return sql.data;
 }
@@ -159,13 +173,13 @@ exists_text(const TargetRelation *relation)
 char *
 locate_text(const TargetRelation *relation)
 {
-	return read_text(relation, column_name(relation, relation->time_column));
+	return read_text(relation, column_name(relation, relation->time_column), kBatchName);
 }
 
 char *
-writers_text(const TargetRelation *relation)
+writers_text(const TargetRelation *relation, const char *rows)
 {
-	return read_text(relation, "xmin");
+	return read_text(relation, "xmin", rows);
 }
 
 } // namespace target

@@ -8,24 +8,16 @@
 #include "base/settings.hpp"
 #include "target/binary_value.hpp"
 #include "target/hypertable.hpp"
+#include "target/planner_steering.hpp"
 #include "target/row_origin.hpp"
+#include "target/saved_statement.hpp"
 #include "target/sliced_writes.hpp"
 #include "target/statement_text.hpp"
-
-#include <utility>
 
 namespace target
 {
 namespace
 {
-
-/* What a statement is saved under: Statement, or one of these, of which two are for tables without a key. */
-enum StatementKind
-{
-	kDeleteEqual = 100,
-	kUpdateEqual,
-	kWriters = kLocate + 1, /* who wrote the rows found */
-};
 
 /* Says which column a value did not fit, without the value. */
 struct ConversionContext
@@ -118,6 +110,18 @@ fill_row(TargetRelation *relation, const WriteRow &row, Datum *datums, bool *nul
 	at->column = -1;
 }
 
+/* In the order of row_shape. */
+void
+read_row(TargetRelation *relation, const WriteRow &row, Datum *datums, bool *nulls)
+{
+	ConversionContext at{relation, -1, wire::ValueKind::null};
+	ErrorContextCallback callback{error_context_stack, describe_conversion, &at};
+
+	error_context_stack = &callback;
+	fill_row(relation, row, datums, nulls, &at);
+	error_context_stack = callback.previous;
+}
+
 } // namespace
 
 void
@@ -129,17 +133,13 @@ add_to_store(TargetRelation *relation, Tuplestorestate *store, const WriteRow *r
 	MemoryContext per_row =
 		AllocSetContextCreate(CurrentMemoryContext, "livesync row", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(per_row);
-	ConversionContext at{relation, -1, wire::ValueKind::null};
-	ErrorContextCallback callback{error_context_stack, describe_conversion, &at};
 
-	error_context_stack = &callback;
 	for (size_t i = 0; i < count; i++)
 	{
-		fill_row(relation, rows[i], datums, nulls, &at);
+		read_row(relation, rows[i], datums, nulls);
 		tuplestore_putvalues(store, relation->row_shape, datums, nulls);
 		MemoryContextReset(per_row);
 	}
-	error_context_stack = callback.previous;
 	relation->unreadable = -1; /* it was a notice at most */
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(per_row);
@@ -166,114 +166,6 @@ counts_others(const TargetRelation *relation)
 	return relation->tells_writers && relation->streams_since != 0;
 }
 
-char *
-statement_text(const TargetRelation *relation, int kind, const Bitmapset *unchanged)
-{
-	if (kind == kDeleteEqual)
-		return delete_equal_text(relation);
-	if (kind == kUpdateEqual)
-		return update_equal_text(relation, unchanged);
-	if (kind == kLocate)
-		return locate_text(relation);
-	if (kind == kWriters)
-		return writers_text(relation);
-	switch ((Statement) kind)
-	{
-		case Statement::del:
-			return delete_text(relation);
-		case Statement::update:
-			return update_text(relation, unchanged, false);
-		case Statement::move:
-			return update_text(relation, unchanged, true);
-		case Statement::insert:
-			return insert_text(relation, false);
-		case Statement::upsert:
-			return insert_text(relation, true);
-		case Statement::exists:
-			return exists_text(relation);
-	}
-	elog(ERROR, "unknown kind of statement");
-}
-
-SavedStatement *
-find_statement(const TargetRelation *relation, int kind, const Bitmapset *unchanged)
-{
-	for (SavedStatement *it = relation->statements; it != nullptr; it = it->next)
-		if (it->kind == kind && bms_equal(it->unchanged, unchanged))
-			return it;
-	return nullptr;
-}
-
-bool
-has_parts(const TargetRelation *relation)
-{
-	return relation->kind != RELKIND_RELATION || relation->hypertable != nullptr;
-}
-
-BlockNumber
-count_blocks(const TargetRelation *relation)
-{
-	if (has_parts(relation))
-		return 0;
-
-	Relation rel = relation_open(relation->relid, AccessShareLock);
-	BlockNumber blocks = RelationGetNumberOfBlocks(rel);
-
-	relation_close(rel, AccessShareLock);
-	return blocks;
-}
-
-/*
- * A plan that was made for a small table may go through all of it for each row of the batch: it must not live on when the
- * table has grown.  The size of a table with parts is not asked for, so its plans live for a second.
- */
-bool
-is_outgrown(const TargetRelation *relation, const SavedStatement *saved, BlockNumber blocks)
-{
-	constexpr BlockNumber kSmall = 8;
-
-	if (has_parts(relation))
-		return TimestampDifferenceExceeds(saved->planned_at, GetCurrentTimestamp(), 1000);
-	return blocks > saved->blocks + saved->blocks / 2 + kSmall;
-}
-
-SPIPlanPtr
-saved_plan(TargetRelation *relation, int kind, const Bitmapset *unchanged, bool has_bounds)
-{
-	SavedStatement *saved = find_statement(relation, kind, unchanged);
-	BlockNumber blocks = count_blocks(relation);
-
-	if (saved != nullptr && !is_outgrown(relation, saved, blocks))
-		return saved->plan;
-
-	Oid time_type = has_bounds ? relation->columns[relation->time_column].type : InvalidOid;
-	Oid types[2] = {time_type, time_type};
-	SPIPlanPtr plan =
-		SPI_prepare(statement_text(relation, kind, unchanged), has_bounds ? 2 : 0, types);
-
-	if (plan == nullptr)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	if (SPI_keepplan(plan) != 0)
-		elog(ERROR, "SPI_keepplan failed");
-
-	MemoryContext old = MemoryContextSwitchTo(relation->context);
-	if (saved == nullptr)
-	{
-		saved = (SavedStatement *) palloc0(sizeof(SavedStatement));
-		saved->kind = kind;
-		saved->unchanged = bms_copy(unchanged);
-		saved->next = relation->statements;
-		relation->statements = saved;
-	}
-	else
-		SPI_freeplan(saved->plan);
-	saved->plan = plan;
-	saved->blocks = blocks;
-	saved->planned_at = GetCurrentTimestamp();
-	MemoryContextSwitchTo(old);
-	return plan;
-}
-
 } // namespace
 
 void
@@ -295,46 +187,52 @@ register_store(TargetRelation *relation, Tuplestorestate *store, size_t count)
 namespace
 {
 
-/*
- * Where an index leads to the rows, nothing else may be planned: the estimates of a batch say little,
- * and a sequential scan of a big table for ten rows would be a disaster.  A chunk of a hypertable that was in the columnstore
- * when the statement was planned has no index that the planner would use: then each row of the batch must not scan it.
- */
-void
-steer_planner(const TargetRelation *relation)
+uint64
+execute(const StatementRun &what, Datum *parameters, const char *nulls)
 {
-	bool is_hypertable = relation->hypertable != nullptr;
-	const char *scans = relation->has_index ? "off" : "on";
-	const char *hash_joins = is_hypertable ? "on" : scans;
+	SPIPlanPtr plan = saved_plan(what);
 
-	for (const auto &[name, value] :
-		 {std::pair("enable_seqscan", scans), std::pair("enable_hashjoin", hash_joins),
-		  std::pair("enable_mergejoin", scans)})
-		(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-								 false);
-	if (is_hypertable)
-		set_for_hypertable();
+	steer_planner(what.relation, plan);
+	int result = SPI_execute_plan(plan, parameters, nulls, false, 0);
+
+	if (result < 0)
+		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(result));
+	return SPI_processed;
 }
 
 uint64
-execute(const StatementRun &what)
+run_lone(const StatementRun &what)
 {
-	TargetRelation *relation = what.relation;
-	SPIPlanPtr plan = saved_plan(relation, what.kind, what.unchanged, what.slice != nullptr);
-	Datum bounds[2] = {};
-	int result;
+	int width = what.relation->row_shape->natts;
+	Datum *datums = (Datum *) palloc0(sizeof(Datum) * (width + 1));
+	bool *nulls = (bool *) palloc(sizeof(bool) * (width + 1));
+	char *flags = (char *) palloc(width + 1);
 
+	read_row(what.relation, *what.rows, datums, nulls);
+	what.relation->unreadable = -1;
+	for (int i = 0; i < width; i++)
+		flags[i] = nulls[i] ? 'n' : ' ';
+	return execute(what, datums, flags);
+}
+
+uint64
+run_set(const StatementRun &what)
+{
+	Tuplestorestate *store = store_rows(what.relation, what.rows, what.count);
+	Datum bounds[2] = {};
+
+	register_store(what.relation, store, what.count);
 	if (what.slice != nullptr)
 	{
-		Oid type = relation->columns[relation->time_column].type;
+		Oid type = what.relation->columns[what.relation->time_column].type;
 
 		bounds[0] = from_time(type, what.slice->low);
 		bounds[1] = from_time(type, what.slice->high);
 	}
-	result = SPI_execute_plan(plan, bounds, nullptr, false, 0);
-	if (result < 0)
-		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(result));
-	return SPI_processed;
+	uint64 processed = execute(what, bounds, nullptr);
+
+	tuplestore_end(store);
+	return processed;
 }
 
 /* The one column of the result. */
@@ -375,18 +273,16 @@ run_statement(const StatementRun &what)
 		elog(ERROR, "SPI_connect failed");
 
 	int settings = NewGUCNestLevel();
-	Tuplestorestate *store = store_rows(what.relation, what.rows, what.count);
 
-	register_store(what.relation, store, what.count);
-	steer_planner(what.relation);
-	uint64 processed = execute(what);
+	if (what.relation->hypertable != nullptr)
+		set_for_hypertable();
+	uint64 processed = is_lone(what) ? run_lone(what) : run_set(what);
 
 	if (what.times != nullptr)
 		*what.times = read_times(what.relation, processed, caller);
 	if (what.differs != nullptr && counts_others(what.relation) && SPI_tuptable != nullptr)
 		*what.differs += count_others(SPI_tuptable, what.relation->streams_since);
 	AtEOXact_GUC(true, settings);
-	tuplestore_end(store);
 	SPI_finish();
 	return processed;
 }

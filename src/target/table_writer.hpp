@@ -55,7 +55,7 @@ uint64 update_equal_rows(TargetRelation *relation, const Bitmapset *unchanged, c
 						 size_t count, int64 *differs);
 
 /*
- * One statement over one set of rows, for the writer's own use.  kind: a Statement or one of those of table_writer.cpp;
+ * One statement over one set of rows, for the writer's own use.  kind: a Statement or one of those of saved_statement.hpp;
  * slice: of a hypertable, see sliced_writes.hpp.
  */
 struct StatementRun
@@ -71,7 +71,6 @@ struct StatementRun
 	int64 *differs; /* of those that return who wrote each row; nullptr: not asked for */
 };
 uint64 run_statement(const StatementRun &what);
-constexpr int kLocate = 102;
 
 /* The datum of a value for a column, in the current memory context. */
 Datum parse_value(TargetRelation *relation, int column, const wire::Value &value);
