@@ -102,26 +102,24 @@ SELECT count(pg_terminate_backend(r.pid))
 FROM pg_stat_replication r JOIN pg_replication_slots s ON s.active_pid = r.pid
 WHERE s.slot_name = %s AND r.reply_time < to_timestamp(%.3f) - interval '%d ms')";
 
-bool
+void
 end_silent_user(Connection *control, const char *slot_name)
 {
 	double now = static_cast<double>(GetCurrentTimestamp()) / USECS_PER_SEC +
 				 static_cast<double>(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
-	PGresult *result = query(control, psprintf(kEndSilentSql, quote_string(slot_name), now,
-											   base::settings::source_timeout_ms));
-
-	return get_int64(result, 0, 0) > 0;
+	(void) query(control, psprintf(kEndSilentSql, quote_string(slot_name), now,
+								   base::settings::source_timeout_ms));
 }
 
 } // namespace
 
 void
-free_slot_of_silence(Connection *control, const char *slot_name)
+free_slot(Connection *control, const char *slot_name)
 {
 	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kLongestDrop);
 
-	if (base::settings::source_timeout_ms == 0 || !end_silent_user(control, slot_name))
-		return;
+	if (base::settings::source_timeout_ms > 0)
+		end_silent_user(control, slot_name);
 	while (read_slot(control, slot_name).active && remaining_ms(deadline) > 0)
 		pause_ms(kDropPoll);
 }

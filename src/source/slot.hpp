@@ -51,8 +51,11 @@ wire::Lsn create_slot(Connection *stream, Connection *control, const char *slot_
 /* Drop it if it exists and is ours (pgoutput, this database).  Ends a stale walsender of it first. */
 void drop_slot(Connection *control, const char *slot_name);
 
-/* End the walsender that uses it if nothing came from its other end for livesync.source_timeout, as after a loss of the network. */
-void free_slot_of_silence(Connection *control, const char *slot_name);
+/*
+ * Wait for the walsender of the connection before, which ends a moment after it; it is ended if nothing came from its other end
+ * for livesync.source_timeout, as after a loss of the network.  Not for ever: somebody else may use the slot, then to start says so.
+ */
+void free_slot(Connection *control, const char *slot_name);
 
 bool has_publication(Connection *control, const char *publication);
 /* Was it made for the connector with that slot, as its comment says? */

@@ -334,7 +334,7 @@ open_stream(ConnectorWorker *worker)
 {
 	MemoryContext old = CurrentMemoryContext;
 
-	source::free_slot_of_silence(worker->control, worker->config->slot_name);
+	source::free_slot(worker->control, worker->config->slot_name);
 	choose_format(worker);
 	MemoryContextSwitchTo(old);
 	worker->stream = source::start_stream(worker->stream_connection, worker->config->slot_name,

@@ -83,6 +83,22 @@ pass('why a copy worker failed in the middle of a chunk is recorded');
 clear_failpoints($target);
 wait_sync($source, $target, 'c');
 
+# --- a walsender that is slow to end -----------------------------------------------------------
+
+# The one of the connection before has the slot until it notices its end: the next worker waits for it, and does not fail.
+$target->safe_psql('postgres', 'DELETE FROM livesync.event');
+my ($slow) = split /\n/, $source->safe_psql('postgres', 'SELECT active_pid FROM pg_replication_slots WHERE active');
+kill('STOP', $slow);
+$target->safe_psql('postgres', q{SELECT livesync.pause_connector('c')});
+poll($target, 'postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'livesync connector'});
+$target->safe_psql('postgres', q{SELECT livesync.resume_connector('c')});
+poll($source, 'postgres', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name LIKE 'livesync%' AND query ~ 'FROM pg_replication_slots' AND query_start > backend_start + interval '300 ms'});
+kill('CONT', $slow);
+$source->safe_psql('postgres', 'INSERT INTO t VALUES (1003)');
+wait_caught_up($source, $target, 'c');
+is($target->safe_psql('postgres', q{SELECT string_agg(event || ': ' || detail, '; ') FROM livesync.events WHERE event = 'connector_failed'}), '',
+	'a worker waits for the slot that its predecessor still has');
+
 # --- a shutdown --------------------------------------------------------------------------------
 
 $target->stop('fast');
