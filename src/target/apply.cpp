@@ -6,9 +6,8 @@
  *   changes ──fold──► deletes, updates, inserts ──error──► one by one, in their order ──error──► failed
  *
  * Conflicts: the source wins.  A row that exists at INSERT is updated (unless the source may have both: then the table
- * fails); one that stands at the new key of
- * an UPDATE gives way; a row that is missing at UPDATE or DELETE is left missing (as the server's own
- * apply does).  Each is counted.
+ * fails); one that stands at the new key of an UPDATE gives way; a row that is missing at UPDATE or DELETE is left missing
+ * (as the server's own apply does).  Each is counted.
  */
 #include "target/apply.hpp"
 

@@ -39,8 +39,8 @@ struct TargetColumn
 	Oid io_parameter;
 	Oid sent_type;	/* the source's, built in or not; InvalidOid: not known */
 	char *equality; /* "OPERATOR(schema.=)", or nullptr when the type has none */
-	bool
-		tells_apart; /* its equality can be hashed, and equal values are the same to the last byte */
+	/* its equality can be hashed, and equal values are the same to the last byte */
+	bool tells_apart;
 };
 
 struct Hypertable;
@@ -70,19 +70,19 @@ struct TargetRelation
 	TargetColumn *columns; /* by the source's column order */
 	int nkeys;			   /* 0: rows are found by all columns */
 	uint16 *keys;		   /* indexes into columns */
-	bool
-		borrows_keys; /* from an index here: the source has no key, and perhaps several rows of one */
+	/* from an index here: the source has no key, and perhaps several rows of one */
+	bool borrows_keys;
 	bool has_key_index; /* a unique index whose columns are the keys */
-	bool
-		takes_conflicts; /* such an index that ON CONFLICT can name: one WITHOUT OVERLAPS it cannot */
-	bool has_index;		 /* some index begins with a key column */
+	/* such an index that ON CONFLICT can name: one WITHOUT OVERLAPS it cannot */
+	bool takes_conflicts;
+	bool has_index;			/* some index begins with a key column */
 	bool has_other_unique;	/* unique or exclusion constraints besides the key's */
 	bool has_extra_columns; /* columns that the source does not have */
 	char **extra_columns;	/* their names */
 	int nextra;
-	bool
-		has_always_identity; /* besides the keys; an UPDATE may not set them: see renumber_text() */
-	bool tells_writers;		 /* who wrote a row last can be known: see row_origin.hpp */
+	/* besides the keys; an UPDATE may not set them: see renumber_text() */
+	bool has_always_identity;
+	bool tells_writers;		   /* who wrote a row last can be known: see row_origin.hpp */
 	TimestampTz streams_since; /* set by who applies; 0: nobody asks who wrote a row */
 	bool fires_triggers;	   /* ENABLE ALWAYS or REPLICA: one by one, in order */
 	Hypertable *hypertable;	   /* nullptr: it is none */
@@ -106,8 +106,8 @@ struct RelationSpec
 	bool is_full;				/* REPLICA IDENTITY FULL */
 	int nfallback_keys;			/* with FULL: columns of the source's primary key */
 	const char *const *fallback_keys;
-	bool
-		must_be_unique; /* these, here: the source may have dropped its key since it was looked at */
+	/* these, here: the source may have dropped its key since it was looked at */
+	bool must_be_unique;
 };
 
 /* ERROR with detail and hint when the table is missing or cannot be written. */

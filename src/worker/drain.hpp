@@ -48,8 +48,8 @@ struct Drain
 	target::ApplyFailure failure;
 	state::TableStats stats;
 	bool has_refetched;
-	bool
-		finds_failing; /* what fails as a set is replayed one by one: `failing` is the first that does */
+	/* what fails as a set is replayed one by one: `failing` is the first that does */
+	bool finds_failing;
 	SpoolPlace failing;
 	wire::Lsn refetched; /* insert LSN of the source after the last refetch; 0: there was none */
 };
@@ -59,7 +59,13 @@ DrainResult drain_spool(Drain *drain);
 /* Bring back the rows that are still set aside, from the source; before the table streams. */
 DrainResult restore_aside(Drain *drain);
 
-/* Hooks for writing over rows of mixed versions, for chunks too. */
-target::CatchUp make_catch_up(Drain *drain);
+/* Does a snapshot of the source, as text, see them all? */
+bool are_visible(const uint32 *xids, int nxids, const char *snapshot_text);
+
+/* What was fetched must be safe at the source before it is committed here, and the stream must pass it. */
+void settle_refetches(Drain *drain);
+
+/* Hooks for writing over rows of mixed versions, for chunks too.  columns: the source's, in the relation's order. */
+target::CatchUp make_catch_up(Drain *drain, char **columns);
 
 } // namespace worker

@@ -145,7 +145,7 @@ write_batch(Load *load, RowBatch *batch, MemoryContext memory)
 
 	drain.table = load->table;
 	drain.control = load->copier->connection;
-	target::CatchUp catch_up = make_catch_up(&drain);
+	target::CatchUp catch_up = make_catch_up(&drain, drain.table->columns);
 	target::Role role = target::become_owner(load->target->owner);
 
 	if (load->as_upserts)
