@@ -95,8 +95,9 @@ struct ConnectorWorker
 	bool is_behind;		 /* the source sends what it has committed long ago */
 	int64 window_messages;
 	TimestampTz window_at;
-	bool is_dense;	 /* the window before had many */
-	bool has_napped; /* since the last commit */
+	bool is_dense;			 /* the window before had many */
+	bool has_napped;		 /* since the last commit */
+	TimestampTz quiet_since; /* in the middle of a source transaction; 0: it is not */
 
 	/* positions */
 	wire::Lsn received;
@@ -180,6 +181,8 @@ bool is_dense(ConnectorWorker *worker);
 /* A commit has come: is it an old one? */
 void note_age(ConnectorWorker *worker);
 void nap(ConnectorWorker *worker);
+/* Is the rest of a transaction on its way, so that to sleep and be woken would take longer than it does? */
+bool is_rest_near(ConnectorWorker *worker, bool any);
 
 /* streamed_commit.cpp */
 void take_streamed_commit(ConnectorWorker *worker, const wire::StreamCommit &commit);

@@ -256,6 +256,12 @@ run(ConnectorWorker *worker)
 
 		bool any = receive_some(worker);
 
+		if (is_rest_near(worker, any))
+		{
+			if (worker->batch_changes > 0)
+				begin_local(worker);
+			continue;
+		}
 		if (!any && worker->has_uncommitted && !worker->has_napped &&
 			(worker->is_behind || is_dense(worker)))
 		{

@@ -10,6 +10,9 @@
  * A longer nap lets the source fill what TCP has room for, so that its next messages join those that wait to be sent, which takes
  * half as long as to send each (8 instead of 13 us for a transaction of one row, over loopback).  But then rows come later, which
  * is no matter to who is a second behind.  A Unix-domain socket has no such room, there the source would only wait.
+ *
+ * When few come, each of the three messages of a lone change is sent by itself, and we are faster than that: after the first
+ * two we look again for a moment, and do not sleep.
  */
 #include "worker/connector.hpp"
 
@@ -26,6 +29,7 @@ constexpr int kManyInAWindow = 200;
 constexpr long kNapMs = 1;
 constexpr long kLongNapMs = 10;
 constexpr int64 kBehindUs = USECS_PER_SEC;
+constexpr int64 kRestUs = 100;
 
 } // namespace
 
@@ -59,6 +63,23 @@ nap(ConnectorWorker *worker)
 	worker->has_napped = true;
 	(void) WaitLatch(MyLatch, events, is_long ? kLongNapMs : kNapMs, base::wait_event());
 	ResetLatch(MyLatch);
+}
+
+bool
+is_rest_near(ConnectorWorker *worker, bool any)
+{
+	bool is_within = worker->in_source_transaction && worker->ahead == nullptr;
+	TimestampTz now;
+
+	if (any || !is_within)
+	{
+		worker->quiet_since = 0;
+		return false;
+	}
+	now = GetCurrentTimestamp();
+	if (worker->quiet_since == 0)
+		worker->quiet_since = now;
+	return now - worker->quiet_since < kRestUs && !is_dense(worker);
 }
 
 } // namespace worker
