@@ -118,10 +118,10 @@ find_connector(const char *name)
 state::SyncedTable *
 find_table(const state::Connector *connector, const char *name, state::RowLock lock)
 {
-	int64 id = base::find_id("SELECT id FROM livesync.synced_table WHERE connector_id = $1 "
-							 "AND source_schema || '.' || source_name = $2 AND NOT released "
-							 "AND shadow_of IS NULL",
-							 {base::int_value(connector->id), base::text_value(name)});
+	int64 id = base::read_number("SELECT id FROM livesync.synced_table WHERE connector_id = $1 "
+								 "AND source_schema || '.' || source_name = $2 AND NOT released "
+								 "AND shadow_of IS NULL",
+								 {base::int_value(connector->id), base::text_value(name)});
 	state::SyncedTable *table = id != 0 ? state::load_table(id, lock) : nullptr;
 
 	if (table == nullptr)

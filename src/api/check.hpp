@@ -35,6 +35,9 @@ void check_extensions(source::CheckList *list, source::Connection *connection,
 /* How to get the extension here; `why`, a text with a space in front, or "". */
 const char *extension_hint(const char *extension, const char *why);
 
+/* What to do about generated columns of the identity that are not published; name: quoted. */
+char *hidden_identity_hint(const char *name);
+
 /* A WARNING when the table, as people write it, has none. */
 void warn_without_key(source::Connection *connection, const char *table_name);
 

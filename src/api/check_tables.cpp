@@ -72,9 +72,7 @@ check_identity(const TablesQuestion &it, const source::SourceTable &table,
 		add(it, "replica identity", label, CheckStatus::error,
 			"generated columns that are not published belong to it, so once published UPDATE and "
 			"DELETE fail at the source or, before 18, cannot be applied here",
-			psprintf("Run at the source: ALTER TABLE %s REPLICA IDENTITY USING INDEX ...; of a "
-					 "unique index without them, or DEFAULT, for such a primary key.",
-					 name));
+			hidden_identity_hint(name));
 	else if (gap != nullptr)
 		add(it, "replica identity", label, CheckStatus::error, gap->detail, gap->hint);
 	else if (table.replica_identity == 'f' && table.key_count == 0)
@@ -169,6 +167,14 @@ check_names(const TablesQuestion &it, const source::SourceTables &tables)
 }
 
 } // namespace
+
+char *
+hidden_identity_hint(const char *name)
+{
+	return psprintf("Run at the source: ALTER TABLE %s REPLICA IDENTITY USING INDEX ...; of a "
+					"unique index without them, or DEFAULT, for such a primary key.",
+					name);
+}
 
 void
 check_tables(const TablesQuestion &it)

@@ -5,6 +5,7 @@
  */
 #include "api/compare.hpp"
 
+#include "source/catalog_sql.hpp"
 #include "source/result.hpp"
 #include "target/hypertable.hpp"
 #include "target/relation.hpp"
@@ -30,16 +31,14 @@ find_target_column(Oid relid, const char *name, TargetColumn *column)
 {
 	SqlScope scope = begin_sql();
 	bool found =
-		run_sql(
-			"SELECT format_type(a.atttypid, a.atttypmod), a.atttypid < 16384, "
-			"NOT a.attnotnull OR EXISTS (SELECT FROM pg_constraint n WHERE n.conrelid = a.attrelid "
-			"AND n.contype = 'n' AND NOT n.convalidated AND n.conkey = ARRAY[a.attnum]), "
-			"coalesce((SELECT format(' COLLATE %I.%I', n.nspname, c.collname) "
-			"FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace "
-			"WHERE c.oid = a.attcollation), '') "
-			"FROM pg_attribute a WHERE a.attrelid = $1 AND a.attname = $2 AND a.attnum > 0 "
-			"AND NOT a.attisdropped",
-			{oid_value(relid), text_value(name)}) > 0;
+		run_sql("SELECT format_type(a.atttypid, a.atttypmod), a.atttypid < 16384, "
+				"NOT " HAS_NO_NULLS_SQL ", "
+				"coalesce((SELECT format(' COLLATE %I.%I', n.nspname, c.collname) "
+				"FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace "
+				"WHERE c.oid = a.attcollation), '') "
+				"FROM pg_attribute a WHERE a.attrelid = $1 AND a.attname = $2 AND a.attnum > 0 "
+				"AND NOT a.attisdropped",
+				{oid_value(relid), text_value(name)}) > 0;
 
 	if (found)
 		*column = TargetColumn{get_text(scope, 0, 1), get_bool(0, 2), get_bool(0, 3),

@@ -14,39 +14,10 @@ namespace
 {
 
 void
-warn_of_refused_changes(const char *label, const char *name)
+warn(char *message, const char *detail, char *hint)
 {
-	ereport(WARNING,
-			(errmsg("table \"%s\" has no replica identity", label),
-			 errdetail("While a publication that sends updates and deletes has it, the source "
-					   "refuses them."),
-			 errhint("Run at the source: ALTER TABLE %s ADD PRIMARY KEY ...; or REPLICA IDENTITY "
-					 "FULL.",
-					 name)));
-}
-
-void
-warn_of_generated_columns(const char *label, const char *name)
-{
-	ereport(WARNING,
-			(errmsg("generated columns belong to the replica identity of table \"%s\"", label),
-			 errdetail("While a publication sends its updates and deletes, but not these columns, "
-					   "the source refuses them or, before 18, they cannot be applied."),
-			 errhint("Run at the source: ALTER TABLE %s REPLICA IDENTITY USING INDEX ...; of a "
-					 "unique index without them, or DEFAULT, for such a primary key.",
-					 name)));
-}
-
-void
-warn_of_whole_rows(const char *label, const char *name)
-{
-	ereport(WARNING,
-			(errmsg("table \"%s\" has no key at the source", label),
-			 errdetail("It is copied under one snapshot, which the source keeps until all of it is "
-					   "copied; when that connection is lost the copy begins anew.  Afterwards its "
-					   "updates and deletes find their rows by all their columns, by searching the "
-					   "table once for each batch."),
-			 errhint("If you can, run at the source: ALTER TABLE %s ADD PRIMARY KEY ...;", name)));
+	ereport(WARNING, (errmsg_internal("%s", message), errdetail_internal("%s", detail),
+					  errhint("%s", hint)));
 }
 
 } // namespace
@@ -63,11 +34,27 @@ warn_without_key(source::Connection *connection, const char *table_name)
 		const char *name = quote_qualified_identifier(table.schema, table.name);
 
 		if (!table.has_identity)
-			warn_of_refused_changes(label, name);
+			warn(
+				psprintf("table \"%s\" has no replica identity", label),
+				"While a publication that sends updates and deletes has it, the source refuses them.",
+				psprintf(
+					"Run at the source: ALTER TABLE %s ADD PRIMARY KEY ...; or REPLICA IDENTITY FULL.",
+					name));
 		else if (table.hides_identity)
-			warn_of_generated_columns(label, name);
+			warn(
+				psprintf("generated columns belong to the replica identity of table \"%s\"", label),
+				"While a publication sends its updates and deletes, but not these columns, the "
+				"source refuses them or, before 18, they cannot be applied.",
+				hidden_identity_hint(name));
 		else if (table.replica_identity == REPLICA_IDENTITY_FULL && table.key_count == 0)
-			warn_of_whole_rows(label, name);
+			warn(
+				psprintf("table \"%s\" has no key at the source", label),
+				"It is copied under one snapshot, which the source keeps until all of it is copied; "
+				"when that connection is lost the copy begins anew.  Afterwards its updates and "
+				"deletes find their rows by all their columns, by searching the table once for each "
+				"batch.",
+				psprintf("If you can, run at the source: ALTER TABLE %s ADD PRIMARY KEY ...;",
+						 name));
 	}
 }
 

@@ -255,13 +255,13 @@ get_bytes(const SqlScope &scope, uint64 row, int number)
 }
 
 int64
-find_id(const char *sql, std::initializer_list<Parameter> parameters)
+read_number(const char *sql, std::initializer_list<Parameter> parameters)
 {
 	begin_sql();
-	int64 id = run_sql(sql, parameters) > 0 ? get_bigint(0, 1) : 0;
+	int64 number = run_sql(sql, parameters) > 0 ? get_bigint(0, 1) : 0;
 
 	end_sql();
-	return id;
+	return number;
 }
 
 uint64

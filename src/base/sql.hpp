@@ -59,8 +59,8 @@ char *get_text(const SqlScope &scope, uint64 row, int column); /* NULL: nullptr 
 char **get_text_array(const SqlScope &scope, uint64 row, int column, int *count);
 bytea *get_bytes(const SqlScope &scope, uint64 row, int column);
 
-/* The id in the first row and column, or 0; in a scope of its own. */
-int64 find_id(const char *sql, std::initializer_list<Parameter> parameters);
+/* The bigint in the first row and column, 0 without a row; in a scope of its own. */
+int64 read_number(const char *sql, std::initializer_list<Parameter> parameters);
 
 /* Run in a scope of its own, for statements whose result does not matter. */
 uint64 run_alone(const char *sql, std::initializer_list<Parameter> parameters = {});

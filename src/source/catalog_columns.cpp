@@ -7,9 +7,9 @@
  * expression's text.  What is built in leaves no row there; everything else does: functions,
  * types and collations of users and extensions, and a sequence in nextval('…'::regclass).  Only a
  * sequence given as plain text escapes, so the sequence functions are looked for by their oids.
- * And a column that is marked NOT NULL may have NULLs, where that constraint is NOT VALID (18).
  */
 #include "source/catalog.hpp"
+#include "source/catalog_sql.hpp"
 #include "source/result.hpp"
 
 namespace source
@@ -39,10 +39,7 @@ SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid, a.atttypmod,
 		THEN (SELECT quote_ident(n.nspname) || '.' || quote_ident(l.collname)
 			FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
 			WHERE l.oid = a.attcollation) END AS collation,
-	a.attnotnull AND NOT EXISTS (
-		SELECT FROM pg_constraint n
-		WHERE n.conrelid = a.attrelid AND n.contype = 'n' AND NOT n.convalidated
-			AND n.conkey = ARRAY[a.attnum]) AS not_null,
+	)" HAS_NO_NULLS_SQL R"( AS not_null,
 	a.attidentity, a.attgenerated,
 	CASE WHEN a.attgenerated = ''
 		AND d.adbin::text !~ ':funcid (157[456]|1765|2559) '

@@ -11,6 +11,7 @@
  * changed to since; a later rewrite puts it into the rows and takes it out of the catalog.
  */
 #include "source/catalog.hpp"
+#include "source/catalog_sql.hpp"
 #include "source/partition_tree.hpp"
 #include "source/result.hpp"
 
@@ -27,9 +28,8 @@ SELECT count(*) FILTER (WHERE NOT a.atthasmissing) = 0
 FROM tree t JOIN pg_class c ON c.oid = t.relid AND c.relkind = 'r'
 JOIN pg_attribute a ON a.attrelid = t.relid AND a.attname = %s AND NOT a.attisdropped)";
 
-constexpr char kStorageSql[] = R"(
-SELECT md5(string_agg(c.oid || ':' || c.relfilenode, ',' ORDER BY c.oid))
-FROM tree t JOIN pg_class c ON c.oid = t.relid WHERE c.relkind = 'r')";
+constexpr char kStorageSql[] =
+	"\nSELECT " STORAGE_SQL " FROM tree t JOIN pg_class c ON c.oid = t.relid";
 
 constexpr char kTypeSql[] = R"(
 SELECT format_type(t.oid, %d) FROM pg_type t WHERE t.oid = %u)";

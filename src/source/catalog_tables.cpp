@@ -20,6 +20,7 @@
  * is not listed, chunks above all: a publication of all tables has them as tables.  See catalog_hypertables.cpp.
  */
 #include "source/catalog.hpp"
+#include "source/catalog_sql.hpp"
 #include "source/result.hpp"
 
 namespace source
@@ -151,8 +152,7 @@ columns AS (
 	SELECT c.relid, array_agg(c.attname::text ORDER BY c.attnum) AS names,
 		string_agg(concat_ws(':', c.attnum, quote_ident(c.attname), c.atttypid, c.atttypmod), ','
 			ORDER BY c.attnum) AS description,
-		md5(string_agg(concat_ws(':', c.attnum, c.attname, c.version), ',' ORDER BY c.attnum))
-			AS versions,
+		)" COLUMNS_LOOK_SQL R"( AS look,
 		NOT bool_and(c.everywhere) AS differ
 	FROM (
 		SELECT e.relid, a.attnum, a.attname, a.atttypid, a.atttypmod, count(*) = t.pubs AS everywhere,
@@ -209,8 +209,7 @@ leaves AS (
 			THEN c.relpages * current_setting('block_size')::bigint
 			ELSE coalesce(pg_relation_size(c.oid), 0) END)::bigint AS bytes,
 		sum(CASE WHEN c.relkind = 'r' THEN greatest(c.reltuples, 0) ELSE 0 END)::bigint AS rows,
-		md5(string_agg(c.oid || ':' || c.relfilenode, ',' ORDER BY c.oid)
-			FILTER (WHERE c.relkind = 'r')) AS storage,
+		)" STORAGE_SQL R"( AS storage,
 		md5(coalesce(string_agg(t.link, ',' ORDER BY t.relid), '')) AS partitions
 	FROM tree t JOIN pg_class c ON c.oid = t.relid LEFT JOIN pg_am m ON m.oid = c.relam
 	GROUP BY t.root
@@ -234,7 +233,7 @@ FROM (SELECT 1) one LEFT JOIN (
 		u.uniform, t.truncate, coalesce(v.plain, true) AS plain, coalesce(v.can_select, false),
 		v.bytes, v.rows, coalesce(c.differ, false),
 		v.storage, CASE w.relkind WHEN 'p' THEN v.partitions END,
-		concat_ws('/', c.versions, v.storage)
+		concat_ws('/', c.look, v.storage)
 	FROM wanted w
 	JOIN tables t ON t.relid = w.oid
 	LEFT JOIN members m ON m.relid = w.oid

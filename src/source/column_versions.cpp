@@ -5,6 +5,7 @@
  */
 #include "source/column_versions.hpp"
 
+#include "source/catalog_sql.hpp"
 #include "source/partition_tree.hpp"
 #include "source/result.hpp"
 
@@ -15,17 +16,17 @@ namespace
 
 constexpr char kSql[] = R"(
 , files AS (
-	SELECT md5(string_agg(c.oid || ':' || c.relfilenode, ',' ORDER BY c.oid)) AS storage
-	FROM tree t JOIN pg_class c ON c.oid = t.relid WHERE c.relkind = 'r')
-SELECT array_prepend(coalesce(f.storage, ''), c.texts), concat_ws('/', c.versions, f.storage)
+	SELECT )" STORAGE_SQL R"( AS storage FROM tree t JOIN pg_class c ON c.oid = t.relid)
+SELECT array_prepend(coalesce(f.storage, ''), v.texts), concat_ws('/', v.look, f.storage)
 FROM files f, (
-	SELECT array_agg(concat_ws(':', a.attnum, a.atttypid, a.atttypmod, a.xmin, a.attname)
-			ORDER BY a.attnum) AS texts,
-		md5(string_agg(concat_ws(':', a.attnum, a.attname, a.xmin), ',' ORDER BY a.attnum))
-			AS versions
-	FROM pg_attribute a
-	WHERE a.attrelid = %u AND a.attnum > 0 AND NOT a.attisdropped
-		AND a.attname::text = ANY (%s)) c)";
+	SELECT array_agg(concat_ws(':', c.attnum, c.atttypid, c.atttypmod, c.version, c.attname)
+			ORDER BY c.attnum) AS texts,
+		)" COLUMNS_LOOK_SQL R"( AS look
+	FROM (
+		SELECT a.attnum, a.atttypid, a.atttypmod, a.attname, a.xmin AS version
+		FROM pg_attribute a
+		WHERE a.attrelid = %u AND a.attnum > 0 AND NOT a.attisdropped
+			AND a.attname::text = ANY (%s)) c) v)";
 
 } // namespace
 

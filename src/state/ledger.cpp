@@ -87,14 +87,9 @@ has_chunk_of(int64 table_id, int generation, Oid leaf)
 int
 count_open_chunks(int64 table_id, int generation)
 {
-	begin_sql();
-	run_sql("SELECT count(*)::integer FROM livesync.chunk "
-			"WHERE table_id = $1 AND generation = $2 AND done_at IS NULL",
-			{bigint_value(table_id), int_value(generation)});
-	int count = get_int(0, 1);
-
-	end_sql();
-	return count;
+	return (int) read_number("SELECT count(*) FROM livesync.chunk "
+							 "WHERE table_id = $1 AND generation = $2 AND done_at IS NULL",
+							 {bigint_value(table_id), int_value(generation)});
 }
 
 LoadSummary

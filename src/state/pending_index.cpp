@@ -139,13 +139,9 @@ claim_pending_index(int connector_id, XLogRecPtr applied, int tail_changes)
 int
 count_index_jobs(int connector_id, XLogRecPtr applied, int tail_changes)
 {
-	begin_sql();
-	run_sql("SELECT count(*)::integer FROM livesync.pending_index p " MAY_BE_BUILT,
-			{int_value(connector_id), lsn_value(applied), int_value(tail_changes)});
-	int count = get_int(0, 1);
-
-	end_sql();
-	return count;
+	return (int) read_number(
+		"SELECT count(*) FROM livesync.pending_index p " MAY_BE_BUILT,
+		{int_value(connector_id), lsn_value(applied), int_value(tail_changes)});
 }
 
 bool

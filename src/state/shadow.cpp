@@ -46,8 +46,8 @@ add_shadow(int64 id)
 SyncedTable *
 load_shadow(int64 id, RowLock lock)
 {
-	int64 shadow =
-		find_id("SELECT id FROM livesync.synced_table WHERE shadow_of = $1", {bigint_value(id)});
+	int64 shadow = read_number("SELECT id FROM livesync.synced_table WHERE shadow_of = $1",
+							   {bigint_value(id)});
 
 	return shadow != 0 ? load_table(shadow, lock) : nullptr;
 }

@@ -60,27 +60,17 @@ write_segment(int64 table_id, int generation, int64 number, int changes, StringI
 int64
 last_segment(int64 table_id, int generation)
 {
-	begin_sql();
-	run_sql("SELECT coalesce(max(segment), 0) FROM livesync.spool "
-			"WHERE table_id = $1 AND generation = $2",
-			{bigint_value(table_id), int_value(generation)});
-	int64 number = get_bigint(0, 1);
-
-	end_sql();
-	return number;
+	return read_number("SELECT coalesce(max(segment), 0) FROM livesync.spool "
+					   "WHERE table_id = $1 AND generation = $2",
+					   {bigint_value(table_id), int_value(generation)});
 }
 
 int64
 count_spooled(int64 table_id, int generation)
 {
-	begin_sql();
-	run_sql("SELECT coalesce(sum(changes), 0) FROM livesync.spool "
-			"WHERE table_id = $1 AND generation = $2",
-			{bigint_value(table_id), int_value(generation)});
-	int64 count = get_bigint(0, 1);
-
-	end_sql();
-	return count;
+	return read_number("SELECT coalesce(sum(changes), 0) FROM livesync.spool "
+					   "WHERE table_id = $1 AND generation = $2",
+					   {bigint_value(table_id), int_value(generation)});
 }
 
 SpoolSegment *

@@ -5,13 +5,15 @@
  */
 #include "state/stats.hpp"
 
+#include "base/sql.hpp"
+
 using namespace base;
 
 namespace state
 {
 
 void
-add_stats(int64 table_id, const TableStats &delta)
+add_stats(int64 table_id, const ChangeCounts &delta)
 {
 	run_alone("UPDATE livesync.table_stats SET inserts = inserts + $2, updates = updates + $3, "
 			  "deletes = deletes + $4, truncates = truncates + $5, "

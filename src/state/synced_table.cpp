@@ -302,14 +302,9 @@ namespace
 int64
 find_table(int connector_id, const char *schema, const char *name)
 {
-	begin_sql();
-	run_sql("SELECT id FROM livesync.synced_table WHERE connector_id = $1 AND source_schema = $2 "
-			"AND source_name = $3 AND shadow_of IS NULL",
-			{int_value(connector_id), text_value(schema), text_value(name)});
-	int64 id = get_bigint(0, 1);
-
-	end_sql();
-	return id;
+	return read_number("SELECT id FROM livesync.synced_table WHERE connector_id = $1 "
+					   "AND source_schema = $2 AND source_name = $3 AND shadow_of IS NULL",
+					   {int_value(connector_id), text_value(schema), text_value(name)});
 }
 
 } // namespace

@@ -25,7 +25,7 @@ struct Run
 	TargetRelation *relation;
 	const PendingChange *first;
 	const PendingChange *current; /* for the error's LSN */
-	ApplyCounts counts;
+	base::ChangeCounts counts;
 };
 
 bool
@@ -268,7 +268,7 @@ write_fold(Run *run, const Fold &fold)
 }
 
 void
-count_change(ApplyCounts *counts, const PendingChange *change)
+count_change(base::ChangeCounts *counts, const PendingChange *change)
 {
 	if (change->kind == wire::MessageKind::insert)
 		counts->inserts++;
@@ -333,24 +333,10 @@ apply_one_by_one(void *argument)
 	restore_role(role);
 }
 
-void
-add_counts(ApplyCounts *total, const ApplyCounts &part)
-{
-	total->inserts += part.inserts;
-	total->updates += part.updates;
-	total->deletes += part.deletes;
-	total->insert_exists += part.insert_exists;
-	total->update_missing += part.update_missing;
-	total->delete_missing += part.delete_missing;
-	total->update_exists += part.update_exists;
-	total->update_origin_differs += part.update_origin_differs;
-	total->delete_origin_differs += part.delete_origin_differs;
-}
-
 } // namespace
 
 bool
-apply_changes(TargetRelation *relation, const PendingChange *first, ApplyCounts *counts,
+apply_changes(TargetRelation *relation, const PendingChange *first, base::ChangeCounts *counts,
 			  ApplyFailure *failure)
 {
 	Run run{relation, first, nullptr, {}};
@@ -378,7 +364,7 @@ apply_changes(TargetRelation *relation, const PendingChange *first, ApplyCounts 
 	MemoryContextDelete(context);
 	if (failure->error != nullptr)
 		return false;
-	add_counts(counts, run.counts);
+	base::add_counts(counts, run.counts);
 	return true;
 }
 

@@ -14,6 +14,7 @@
  */
 #pragma once
 
+#include "base/change_counts.hpp"
 #include "target/fold.hpp"
 #include "target/table_writer.hpp"
 #include "wire/lsn.hpp"
@@ -32,21 +33,6 @@ struct PendingChange
 	PendingChange *next;
 };
 
-struct ApplyCounts
-{
-	int64 inserts;
-	int64 updates;
-	int64 deletes;
-	int64 insert_exists;
-	int64 update_missing;
-	int64 delete_missing;
-	int64 update_exists;
-	int64 update_origin_differs;
-	int64 delete_origin_differs;
-	int64 batches;
-	int64 replayed_batches;
-};
-
 struct ApplyFailure
 {
 	ErrorData *error; /* nullptr: none */
@@ -57,7 +43,7 @@ struct ApplyFailure
 };
 
 /* False: nothing of it was applied, and *failure says why.  Needs a transaction. */
-bool apply_changes(TargetRelation *relation, const PendingChange *first, ApplyCounts *counts,
+bool apply_changes(TargetRelation *relation, const PendingChange *first, base::ChangeCounts *counts,
 				   ApplyFailure *failure);
 
 /*
@@ -87,7 +73,8 @@ enum class ReplayResult
 };
 
 ReplayResult replay_changes(TargetRelation *relation, const PendingChange *first,
-							const CatchUp &catch_up, ApplyCounts *counts, ApplyFailure *failure);
+							const CatchUp &catch_up, base::ChangeCounts *counts,
+							ApplyFailure *failure);
 
 /*
  * Write whole rows that may meet others: upserts, setting aside rows that are in the way of other unique

@@ -288,7 +288,7 @@ write_over(TargetRelation *relation, const WriteRow *rows, size_t count, const C
 
 ReplayResult
 replay_changes(TargetRelation *relation, const PendingChange *first, const CatchUp &catch_up,
-			   ApplyCounts *counts, ApplyFailure *failure)
+			   base::ChangeCounts *counts, ApplyFailure *failure)
 {
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "livesync replay", ALLOCSET_DEFAULT_SIZES);

@@ -75,7 +75,7 @@ struct KeylessRun
 };
 
 void
-write_run(TargetRelation *relation, KeylessRun *run, ApplyCounts *counts)
+write_run(TargetRelation *relation, KeylessRun *run, base::ChangeCounts *counts)
 {
 	uint64 found;
 
@@ -131,7 +131,7 @@ continues(const TargetRelation *relation, const KeylessRun &run, wire::MessageKi
 } // namespace
 
 void
-apply_keyless(TargetRelation *relation, const PendingChange *first, ApplyCounts *counts)
+apply_keyless(TargetRelation *relation, const PendingChange *first, base::ChangeCounts *counts)
 {
 	size_t changes = 0;
 

@@ -14,6 +14,7 @@
 namespace target
 {
 
-void apply_keyless(TargetRelation *relation, const PendingChange *first, ApplyCounts *counts);
+void apply_keyless(TargetRelation *relation, const PendingChange *first,
+				   base::ChangeCounts *counts);
 
 } // namespace target

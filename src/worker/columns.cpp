@@ -65,17 +65,6 @@ find_other_column(const source::ColumnVersions &before, const source::ColumnVers
 }
 
 void
-copy_again(ConnectorWorker *worker, const state::SyncedTable *table, const char *why)
-{
-	const char *name = state::source_table_name(table);
-
-	if (was_not_resynced_lately(worker, name) || !state::add_shadow(table->id))
-		return;
-	state::record_event(worker->config->name, name, "table_resync_wanted", why);
-	worker->tables_changed = true;
-}
-
-void
 look_at(ConnectorWorker *worker, int64 id)
 {
 	state::SyncedTable *table = state::load_table(id, state::RowLock::try_update);
@@ -91,7 +80,9 @@ look_at(ConnectorWorker *worker, int64 id)
 
 	if (why != nullptr && table->copy_data)
 	{
-		copy_again(worker, table, why);
+		if (try_copy_again(worker, table))
+			state::record_event(worker->config->name, state::source_table_name(table),
+								"table_resync_wanted", why);
 		return;
 	}
 	if (why != nullptr)

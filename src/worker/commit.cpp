@@ -17,6 +17,7 @@
 #include "base/subtransaction.hpp"
 #include "base/transaction.hpp"
 #include "state/spool.hpp"
+#include "state/stats.hpp"
 #include "target/origin.hpp"
 #include "worker/follow.hpp"
 #include "worker/registry.hpp"
@@ -91,19 +92,9 @@ write_stats(ConnectorWorker *worker, TimestampTz now, bool has_to)
 }
 
 void
-add_counts(Route *route, const target::ApplyCounts &counts, wire::Lsn lsn)
+add_counts(Route *route, const base::ChangeCounts &counts, wire::Lsn lsn)
 {
-	route->stats.inserts += counts.inserts;
-	route->stats.updates += counts.updates;
-	route->stats.deletes += counts.deletes;
-	route->stats.insert_exists += counts.insert_exists;
-	route->stats.update_missing += counts.update_missing;
-	route->stats.delete_missing += counts.delete_missing;
-	route->stats.update_exists += counts.update_exists;
-	route->stats.update_origin_differs += counts.update_origin_differs;
-	route->stats.delete_origin_differs += counts.delete_origin_differs;
-	route->stats.batches += counts.batches;
-	route->stats.replayed_batches += counts.replayed_batches;
+	base::add_counts(&route->stats, counts);
 	route->has_stats = true;
 	tell_conflicts(route, counts, lsn);
 }
@@ -296,7 +287,7 @@ spool_change(ConnectorWorker *worker, Route *route, std::string_view raw, int ch
 void
 flush_route(ConnectorWorker *worker, Route *route)
 {
-	target::ApplyCounts counts{};
+	base::ChangeCounts counts{};
 	target::ApplyFailure failure;
 	wire::Lsn lsn = route->first != nullptr ? route->first->lsn : wire::kInvalidLsn;
 

@@ -27,44 +27,42 @@ key_names(const target::TargetRelation *relation)
 	return relation->nkeys > 0 ? names.data : pstrdup("all columns");
 }
 
+char *
+conflicts_text(const base::ChangeCounts &counts)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (const base::Counter &it : base::kConflictCounters)
+		appendStringInfo(&text, "%s" INT64_FORMAT " %s", text.len > 0 ? ", " : "",
+						 counts.*it.member, it.name);
+	return text.data;
+}
+
 void
 log_conflicts(const Route *route)
 {
-	const target::ApplyCounts &it = route->conflicts;
-
-	ereport(
-		LOG,
-		(errmsg("conflicts in table \"%s\" since %X/%X: " INT64_FORMAT
-				" insert_exists, " INT64_FORMAT " update_missing, " INT64_FORMAT
-				" delete_missing, " INT64_FORMAT " update_exists, " INT64_FORMAT
-				" update_origin_differs, " INT64_FORMAT " delete_origin_differs",
-				route->name, (uint32) (route->conflicts_lsn >> 32), (uint32) route->conflicts_lsn,
-				it.insert_exists, it.update_missing, it.delete_missing, it.update_exists,
-				it.update_origin_differs, it.delete_origin_differs),
-		 errdetail("Rows are found by: %s. The source's row was kept.", key_names(route->target)),
-		 errhint("Something else than this connector writes to the table, or it was not "
-				 "equal when changes began to come.")));
+	ereport(LOG, (errmsg("conflicts in table \"%s\" since %X/%X: %s", route->name,
+						 (uint32) (route->conflicts_lsn >> 32), (uint32) route->conflicts_lsn,
+						 conflicts_text(route->conflicts)),
+				  errdetail("Rows are found by: %s. The source's row was kept.",
+							key_names(route->target)),
+				  errhint("Something else than this connector writes to the table, or it was not "
+						  "equal when changes began to come.")));
 }
 
 } // namespace
 
 void
-tell_conflicts(Route *route, const target::ApplyCounts &counts, wire::Lsn lsn)
+tell_conflicts(Route *route, const base::ChangeCounts &counts, wire::Lsn lsn)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (counts.insert_exists + counts.update_missing + counts.delete_missing +
-			counts.update_exists + counts.update_origin_differs + counts.delete_origin_differs ==
-		0)
+	if (!base::has_conflicts(counts))
 		return;
 	if (route->conflicts_lsn == wire::kInvalidLsn)
 		route->conflicts_lsn = lsn;
-	route->conflicts.insert_exists += counts.insert_exists;
-	route->conflicts.update_missing += counts.update_missing;
-	route->conflicts.delete_missing += counts.delete_missing;
-	route->conflicts.update_exists += counts.update_exists;
-	route->conflicts.update_origin_differs += counts.update_origin_differs;
-	route->conflicts.delete_origin_differs += counts.delete_origin_differs;
+	base::add_counts(&route->conflicts, counts);
 	if (!TimestampDifferenceExceeds(route->conflicts_at, now, kQuietMs))
 		return;
 	log_conflicts(route);

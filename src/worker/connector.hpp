@@ -191,7 +191,7 @@ void take_streamed_commit(ConnectorWorker *worker, const wire::StreamCommit &com
 void take_logical_message(ConnectorWorker *worker, const wire::LogicalMessage &message);
 
 /* conflict_log.cpp; lsn: of the first change among which they were found */
-void tell_conflicts(Route *route, const target::ApplyCounts &counts, wire::Lsn lsn);
+void tell_conflicts(Route *route, const base::ChangeCounts &counts, wire::Lsn lsn);
 
 /* commit.cpp */
 void begin_local(ConnectorWorker *worker);

@@ -12,6 +12,7 @@
 #include "base/subtransaction.hpp"
 #include "state/aside.hpp"
 #include "state/spool.hpp"
+#include "state/stats.hpp"
 #include "worker/follow.hpp"
 
 namespace worker
@@ -89,7 +90,7 @@ DrainResult
 replay_list(Drain *drain, target::TargetRelation *target, const StreamRelation *relation,
 			const target::PendingChange *first)
 {
-	target::ApplyCounts counts{};
+	base::ChangeCounts counts{};
 
 	if (drain->table->mode == state::CopyMode::snapshot &&
 		(target->nkeys == 0 || !has_incomplete_insert(first)))

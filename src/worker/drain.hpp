@@ -9,8 +9,8 @@
  */
 #pragma once
 
+#include "base/change_counts.hpp"
 #include "source/catalog.hpp"
-#include "state/stats.hpp"
 #include "state/synced_table.hpp"
 #include "target/apply.hpp"
 
@@ -46,7 +46,7 @@ struct Drain
 	source::Connection *control;
 	int most_segments; /* 0: all */
 	target::ApplyFailure failure;
-	state::TableStats stats;
+	base::ChangeCounts stats;
 	bool has_refetched;
 	/* what fails as a set is replayed one by one: `failing` is the first that does */
 	bool finds_failing;

@@ -60,12 +60,13 @@ bool
 finish_one_table(Copier *copier)
 {
 	base::begin_transaction();
-	int64 id = base::find_id("SELECT t.id FROM livesync.synced_table t WHERE t.connector_id = $1 "
-							 "AND t.state = 'copying' AND t.phase = 'load' AND NOT EXISTS "
-							 "(SELECT FROM livesync.chunk c WHERE c.table_id = t.id "
-							 "AND c.generation = t.generation AND c.done_at IS NULL) LIMIT 1 "
-							 "FOR NO KEY UPDATE OF t SKIP LOCKED",
-							 {base::int_value(copier->config->id)});
+	int64 id =
+		base::read_number("SELECT t.id FROM livesync.synced_table t WHERE t.connector_id = $1 "
+						  "AND t.state = 'copying' AND t.phase = 'load' AND NOT EXISTS "
+						  "(SELECT FROM livesync.chunk c WHERE c.table_id = t.id "
+						  "AND c.generation = t.generation AND c.done_at IS NULL) LIMIT 1 "
+						  "FOR NO KEY UPDATE OF t SKIP LOCKED",
+						  {base::int_value(copier->config->id)});
 	state::SyncedTable *table =
 		id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
 	bool is_done = table != nullptr && table->state == state::TableState::copying &&
@@ -162,7 +163,7 @@ bool
 drain_one_table(Copier *copier)
 {
 	MemoryContext before = begin_piece(copier);
-	int64 id = base::find_id(
+	int64 id = base::read_number(
 		"SELECT t.id FROM livesync.synced_table t WHERE t.connector_id = $1 "
 		"AND t.state = 'catching_up' AND t.phase = '' AND (SELECT sum(s.changes) FROM livesync.spool s "
 		"WHERE s.table_id = t.id AND s.generation = t.generation) > $2 "

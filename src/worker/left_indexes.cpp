@@ -86,14 +86,9 @@ add_statements(StringInfo text, const LeftIndex *left)
 int64
 target_size(const state::SyncedTable *table)
 {
-	base::begin_sql();
-	base::run_sql(
+	return base::read_number(
 		"SELECT coalesce(pg_catalog.pg_table_size(pg_catalog.to_regclass($1)), -1)",
 		{base::text_value(quote_qualified_identifier(table->target_schema, table->target_name))});
-	int64 size = base::get_bigint(0, 1);
-
-	base::end_sql();
-	return size;
 }
 
 /* One after the other, since each is taken off the list or gets its statements. */

@@ -42,7 +42,7 @@ forget_released_elsewhere(const state::Connector *connector,
 						  const source::PublishedTable &published, const char *target_schema,
 						  const char *target_name, bool copy_data)
 {
-	int64 id = base::find_id(
+	int64 id = base::read_number(
 		"SELECT id FROM livesync.synced_table WHERE connector_id = $1 AND source_schema = $2 "
 		"AND source_name = $3 AND released "
 		"AND (target_schema, target_name, copy_data) IS DISTINCT FROM ($4, $5, $6)",

@@ -31,6 +31,16 @@ is_ours_to_look(const state::SyncedTable *table)
 		   state::load_shadow(table->id, state::RowLock::none) == nullptr;
 }
 
+bool
+was_not_resynced_lately(const ConnectorWorker *worker, const char *name)
+{
+	return base::run_alone("SELECT FROM livesync.event WHERE connector = $1 AND source_table = $2 "
+						   "AND event = 'table_not_resynced' AND at > pg_catalog.clock_timestamp() "
+						   "- pg_catalog.make_interval(secs => $3) LIMIT 1",
+						   {base::text_value(worker->config->name), base::text_value(name),
+							base::int_value(kAgainSeconds)}) > 0;
+}
+
 /* With all events of it. */
 void
 tell(const ConnectorWorker *worker, const char *name, const source::PartitionLook &look)
@@ -48,13 +58,12 @@ void
 copy_again(ConnectorWorker *worker, const state::SyncedTable *table, const char *name,
 		   const source::PartitionLook &look)
 {
-	if (was_not_resynced_lately(worker, name) || !state::add_shadow(table->id))
+	if (!try_copy_again(worker, table))
 		return;
 	tell(worker, name, look);
 	state::record_event(
 		worker->config->name, name, "table_resync_wanted",
 		psprintf("Attached at the source with rows that no change brings: %s.", look.attached));
-	worker->tables_changed = true;
 }
 
 void
@@ -74,13 +83,13 @@ accept(ConnectorWorker *worker, const state::SyncedTable *table, const char *nam
 } // namespace
 
 bool
-was_not_resynced_lately(const ConnectorWorker *worker, const char *name)
+try_copy_again(ConnectorWorker *worker, const state::SyncedTable *table)
 {
-	return base::run_alone("SELECT FROM livesync.event WHERE connector = $1 AND source_table = $2 "
-						   "AND event = 'table_not_resynced' AND at > pg_catalog.clock_timestamp() "
-						   "- pg_catalog.make_interval(secs => $3) LIMIT 1",
-						   {base::text_value(worker->config->name), base::text_value(name),
-							base::int_value(kAgainSeconds)}) > 0;
+	if (was_not_resynced_lately(worker, state::source_table_name(table)) ||
+		!state::add_shadow(table->id))
+		return false;
+	worker->tables_changed = true;
+	return true;
 }
 
 void

@@ -24,8 +24,8 @@ namespace worker
 void follow_partitions(ConnectorWorker *worker, const state::SyncedTable *table,
 					   const source::PublishedTable &published);
 
-/* A new copy could not be taken over: it is not tried again at once. */
-bool was_not_resynced_lately(const ConnectorWorker *worker, const char *name);
+/* Beside what is here.  False: a copy runs already, or the last one could not be taken over just now. */
+bool try_copy_again(ConnectorWorker *worker, const state::SyncedTable *table);
 
 /* When a copy is planned, before the sizes are read. */
 void note_partitions(const Copier *copier, const state::SyncedTable *table);

@@ -129,10 +129,10 @@ bool
 exchange_one_table(Copier *copier)
 {
 	MemoryContext before = begin_piece(copier);
-	int64 id = base::find_id("SELECT id FROM livesync.synced_table WHERE connector_id = $1 "
-							 "AND shadow_of IS NOT NULL AND phase = 'exchange' LIMIT 1 "
-							 "FOR NO KEY UPDATE SKIP LOCKED",
-							 {base::int_value(copier->config->id)});
+	int64 id = base::read_number("SELECT id FROM livesync.synced_table WHERE connector_id = $1 "
+								 "AND shadow_of IS NOT NULL AND phase = 'exchange' LIMIT 1 "
+								 "FOR NO KEY UPDATE SKIP LOCKED",
+								 {base::int_value(copier->config->id)});
 	state::SyncedTable *shadow =
 		id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
 	state::SyncedTable *table =

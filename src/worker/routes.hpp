@@ -14,7 +14,7 @@
  */
 #pragma once
 
-#include "state/stats.hpp"
+#include "base/change_counts.hpp"
 #include "state/synced_table.hpp"
 #include "target/apply.hpp"
 
@@ -59,9 +59,9 @@ struct Route
 	int spool_changes;
 	int64 last_segment; /* -1: not read yet */
 
-	state::TableStats stats; /* not written yet */
+	base::ChangeCounts stats; /* not written yet */
 	bool has_stats;
-	target::ApplyCounts conflicts; /* not told in the log yet */
+	base::ChangeCounts conflicts; /* not told in the log yet */
 	wire::Lsn conflicts_lsn;
 	TimestampTz conflicts_at; /* when they were told last */
 	TimestampTz retry_at;	  /* failed tables: when to try again */

@@ -16,6 +16,7 @@
 #include "base/transaction.hpp"
 #include "state/event.hpp"
 #include "state/spool.hpp"
+#include "state/stats.hpp"
 #include "worker/drain.hpp"
 #include "worker/failure.hpp"
 #include "worker/registry.hpp"
@@ -122,11 +123,11 @@ skip_locked(const Copier *copier, const state::SyncedTable *table)
 state::SyncedTable *
 take_table(const Copier *copier)
 {
-	int64 id = base::find_id("SELECT t.id FROM livesync.synced_table t JOIN livesync.wish w "
-							 "ON w.table_id = t.id WHERE t.connector_id = $1 "
-							 "AND w.wanted = 'skip' AND t.state IN ('failed', 'catching_up') "
-							 "LIMIT 1 FOR NO KEY UPDATE OF t SKIP LOCKED",
-							 {base::int_value(copier->config->id)});
+	int64 id = base::read_number("SELECT t.id FROM livesync.synced_table t JOIN livesync.wish w "
+								 "ON w.table_id = t.id WHERE t.connector_id = $1 "
+								 "AND w.wanted = 'skip' AND t.state IN ('failed', 'catching_up') "
+								 "LIMIT 1 FOR NO KEY UPDATE OF t SKIP LOCKED",
+								 {base::int_value(copier->config->id)});
 	state::SyncedTable *table =
 		id != 0 ? state::load_table(id, state::RowLock::try_update) : nullptr;
 
