@@ -14,16 +14,16 @@ namespace
 
 /*
  * All columns as one record that can be hashed and compared, NULLs being equal: columns whose equality cannot be hashed,
- * or lets pass what is not the same (1.0 and 1.00 may be two rows), go by their text.
+ * or lets pass what is not the same (1.0 and 1.00 may be two rows) where only the same is asked for, go by their text.
  */
 void
-append_record(StringInfo sql, const TargetRelation *relation, bool of_target)
+append_record(StringInfo sql, const TargetRelation *relation, Likeness likeness, bool of_target)
 {
 	appendStringInfoString(sql, "ROW(");
 	for (int i = 0; i < relation->ncolumns; i++)
 	{
 		const TargetColumn &column = relation->columns[i];
-		bool comparable = column.equality != nullptr && column.tells_apart;
+		bool comparable = likeness == Likeness::same ? column.tells_apart : column.is_hashable;
 
 		appendStringInfoString(sql, i > 0 ? ", " : "");
 		if (of_target)
@@ -38,24 +38,32 @@ append_record(StringInfo sql, const TargetRelation *relation, bool of_target)
 
 /* Of the record: equal ones have equal hashes. */
 void
-append_record_hash(StringInfo sql, const TargetRelation *relation, bool of_target)
+append_record_hash(StringInfo sql, const TargetRelation *relation, Likeness likeness,
+				   bool of_target)
 {
 	appendStringInfoString(sql, "pg_catalog.hash_record_extended(");
-	append_record(sql, relation, of_target);
+	append_record(sql, relation, likeness, of_target);
 	appendStringInfoString(sql, ", 0)");
 }
 
-/* The rows of the batch as q, each with its record r and hash h, equal ones numbered by n. */
+/*
+ * The rows of the batch as q, each with its record r and hash h, equal ones numbered by n.  Their place in the batch is only
+ * needed to tell which were found.
+ */
 void
-append_numbered_batch(StringInfo sql, const TargetRelation *relation)
+append_numbered_batch(StringInfo sql, const TargetRelation *relation, Likeness likeness)
 {
 	appendStringInfoString(sql,
 						   "(SELECT q.*, pg_catalog.row_number() OVER (PARTITION BY q.h, q.r) AS n "
 						   "FROM (SELECT b.*, ");
-	append_record(sql, relation, false);
+	append_record(sql, relation, likeness, false);
 	appendStringInfoString(sql, " AS r, ");
-	append_record_hash(sql, relation, false);
-	appendStringInfo(sql, " AS h FROM %s b) q)", kBatchName);
+	append_record_hash(sql, relation, likeness, false);
+	appendStringInfo(sql, " AS h%s FROM %s b) q)",
+					 relation->has_look_alikes
+						 ? psprintf(", pg_catalog.row_number() OVER () AS %s", kLineName)
+						 : "",
+					 kBatchName);
 }
 
 /* Of a type that is compared in no time, or -1. */
@@ -102,32 +110,40 @@ append_cheap_match(StringInfo sql, const TargetRelation *relation)
  * looked up there, whatever the estimates say.
  */
 void
-append_equal_pairs(StringInfo sql, const TargetRelation *relation)
+append_equal_pairs(StringInfo sql, const TargetRelation *relation, Likeness likeness)
 {
 	appendStringInfoString(
 		sql, "(SELECT m.place_table, m.place, m.writer, w.* FROM ("
 			 "SELECT s.*, pg_catalog.row_number() OVER (PARTITION BY s.h, s.r) AS n "
 			 "FROM (SELECT t.tableoid AS place_table, t.ctid AS place, t.xmin AS writer, ");
-	append_record(sql, relation, true);
+	append_record(sql, relation, likeness, true);
 	appendStringInfoString(sql, " AS r, ");
-	append_record_hash(sql, relation, true);
+	append_record_hash(sql, relation, likeness, true);
 	appendStringInfo(sql, " AS h FROM %s t WHERE ", relation->sql_name);
 	append_cheap_match(sql, relation);
 	appendStringInfoChar(sql, '(');
-	append_record_hash(sql, relation, true);
+	append_record_hash(sql, relation, likeness, true);
 	appendStringInfoString(sql, " IN (SELECT ");
-	append_record_hash(sql, relation, false);
+	append_record_hash(sql, relation, likeness, false);
 	appendStringInfo(sql, " FROM %s b)) IS TRUE) s) m JOIN ", kBatchName);
-	append_numbered_batch(sql, relation);
+	append_numbered_batch(sql, relation, likeness);
 	appendStringInfoString(sql, " w ON m.h = w.h AND m.n = w.n AND m.r = w.r) p");
 }
 
-/* The statement writes the rows of those pairs, and says who wrote each before when that can be known. */
+/* What is told of the rows found: who wrote each before, and which of the batch they are, when that can be asked. */
+const char *
+told_columns(const TargetRelation *relation)
+{
+	return relation->has_look_alikes ? psprintf("p.writer, p.%s", kLineName) : "p.writer";
+}
+
+/* The statement writes the rows of those pairs. */
 void
 append_at_place(StringInfo sql, const TargetRelation *relation)
 {
-	appendStringInfo(sql, " WHERE t.tableoid = p.place_table AND t.ctid = p.place%s",
-					 relation->tells_writers ? " RETURNING p.writer" : "");
+	appendStringInfoString(sql, " WHERE t.tableoid = p.place_table AND t.ctid = p.place");
+	if (relation->tells_writers || relation->has_look_alikes)
+		appendStringInfo(sql, " RETURNING %s", told_columns(relation));
 }
 
 /*
@@ -135,7 +151,8 @@ append_at_place(StringInfo sql, const TargetRelation *relation)
  * and those that no change takes are put back, the others as the changes made them.
  */
 char *
-replace_equal_text(const TargetRelation *relation, const Bitmapset *unchanged, bool is_update)
+replace_equal_text(const TargetRelation *relation, Likeness likeness, const Bitmapset *unchanged,
+				   bool is_update)
 {
 	StringInfoData sql;
 	StringInfoData columns;
@@ -144,16 +161,18 @@ replace_equal_text(const TargetRelation *relation, const Bitmapset *unchanged, b
 	initStringInfo(&columns);
 	append_whole_row(&columns, relation, nullptr, nullptr);
 	appendStringInfoString(&sql, "WITH wanted AS MATERIALIZED ");
-	append_numbered_batch(&sql, relation);
+	append_numbered_batch(&sql, relation, likeness);
 	appendStringInfo(&sql, ", gone AS (DELETE FROM %s t USING wanted w WHERE w.n = 1 AND ",
 					 relation->sql_name);
-	append_record_hash(&sql, relation, true);
+	append_record_hash(&sql, relation, likeness, true);
 	appendStringInfoString(&sql, " = w.h AND ");
-	append_record(&sql, relation, true);
+	append_record(&sql, relation, likeness, true);
 	appendStringInfoString(&sql, " = w.r");
 	append_time_bounds(&sql, relation);
 	appendStringInfoString(&sql, " RETURNING t.*, w.h AS livesync_h, w.r AS livesync_r), pairs AS "
 								 "MATERIALIZED (SELECT t.*, w.n AS livesync_n");
+	if (relation->has_look_alikes)
+		appendStringInfo(&sql, ", w.%s", kLineName);
 	for (int i = 0; is_update && i < relation->ncolumns; i++)
 		appendStringInfo(&sql, ", w.c%d AS livesync_c%d", i, i);
 	appendStringInfo(&sql,
@@ -176,47 +195,48 @@ replace_equal_text(const TargetRelation *relation, const Bitmapset *unchanged, b
 			appendStringInfo(&sql, ", t.%s", quote_identifier(relation->extra_columns[i]));
 		appendStringInfoString(&sql, " FROM pairs t WHERE t.livesync_n IS NOT NULL RETURNING 1)");
 	}
-	appendStringInfoString(&sql, " SELECT FROM pairs WHERE livesync_n IS NOT NULL");
+	appendStringInfo(&sql, " SELECT %s FROM pairs WHERE livesync_n IS NOT NULL",
+					 relation->has_look_alikes ? kLineName : "");
 	return sql.data;
 }
 
 } // namespace
 
 char *
-delete_equal_text(const TargetRelation *relation)
+delete_equal_text(const TargetRelation *relation, Likeness likeness)
 {
 	StringInfoData sql;
 
 	if (relation->hypertable != nullptr)
-		return replace_equal_text(relation, nullptr, false);
+		return replace_equal_text(relation, likeness, nullptr, false);
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "DELETE FROM %s t USING ", relation->sql_name);
-	append_equal_pairs(&sql, relation);
+	append_equal_pairs(&sql, relation, likeness);
 	append_at_place(&sql, relation);
 	return sql.data;
 }
 
 char *
-update_equal_text(const TargetRelation *relation, const Bitmapset *unchanged)
+update_equal_text(const TargetRelation *relation, Likeness likeness, const Bitmapset *unchanged)
 {
 	StringInfoData sql;
 
 	if (relation->hypertable != nullptr)
-		return replace_equal_text(relation, unchanged, true);
+		return replace_equal_text(relation, likeness, unchanged, true);
 	initStringInfo(&sql);
 	if (renumbers(relation, unchanged, true))
 	{
 		appendStringInfoString(&sql, "pairs AS MATERIALIZED (SELECT * FROM ");
-		append_equal_pairs(&sql, relation);
-		appendStringInfoString(&sql, "), ");
+		append_equal_pairs(&sql, relation, likeness);
+		appendStringInfo(&sql, "), found AS (SELECT %s FROM pairs p), ", told_columns(relation));
 		return renumber_text(relation, unchanged, true, sql.data, "pairs", "p",
 							 "t.tableoid = p.place_table AND t.ctid = p.place");
 	}
 	appendStringInfo(&sql, "UPDATE %s t SET ", relation->sql_name);
 	if (append_assignments(&sql, relation, unchanged, true, "p") == 0)
-		return pstrdup("SELECT");
+		return psprintf("SELECT FROM %s", kBatchName); /* nothing to set */
 	appendStringInfoString(&sql, " FROM ");
-	append_equal_pairs(&sql, relation);
+	append_equal_pairs(&sql, relation, likeness);
 	append_at_place(&sql, relation);
 	return sql.data;
 }

@@ -27,7 +27,7 @@ is_equal_identical(const TypeCacheEntry *entry, Oid collation)
 	Oid opfamily = entry->btree_opf;
 	Oid type = entry->btree_opintype;
 
-	if (!OidIsValid(opfamily) || !OidIsValid(entry->hash_proc))
+	if (!OidIsValid(opfamily))
 		return false;
 
 	Oid function = get_opfamily_proc(opfamily, type, type, kEqualImageFunction);
@@ -37,19 +37,12 @@ is_equal_identical(const TypeCacheEntry *entry, Oid collation)
 }
 
 char *
-equality_operator(Oid type, Oid collation, bool *tells_apart)
+operator_text(Oid number)
 {
-	TypeCacheEntry *entry =
-		lookup_type_cache(type, TYPECACHE_EQ_OPR | TYPECACHE_HASH_PROC | TYPECACHE_BTREE_OPFAMILY);
-
-	*tells_apart = is_equal_identical(entry, collation);
-	if (!OidIsValid(entry->eq_opr))
-		return nullptr;
-
-	HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(entry->eq_opr));
+	HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(number));
 
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for operator %u", entry->eq_opr);
+		elog(ERROR, "cache lookup failed for operator %u", number);
 	Form_pg_operator form = (Form_pg_operator) GETSTRUCT(tuple);
 	char *text_form =
 		psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)),
@@ -57,6 +50,20 @@ equality_operator(Oid type, Oid collation, bool *tells_apart)
 
 	ReleaseSysCache(tuple);
 	return text_form;
+}
+
+void
+fill_equality(TargetColumn *column)
+{
+	TypeCacheEntry *entry =
+		lookup_type_cache(getBaseType(column->type),
+						  TYPECACHE_EQ_OPR | TYPECACHE_HASH_PROC | TYPECACHE_BTREE_OPFAMILY);
+
+	if (!OidIsValid(entry->eq_opr))
+		return;
+	column->equality = operator_text(entry->eq_opr);
+	column->is_hashable = OidIsValid(entry->hash_proc);
+	column->tells_apart = column->is_hashable && is_equal_identical(entry, column->collation);
 }
 
 /* Of the types of any length, those that can be huge.  Others may look for the end of a string. */
@@ -102,8 +109,7 @@ fill_column(TargetColumn *column, Form_pg_attribute attribute)
 	column->reads_by_length = attribute->attlen > 0 || reads_by_length(receive);
 	if (column->has_receive)
 		fmgr_info(receive, &column->receive);
-	column->equality = equality_operator(getBaseType(attribute->atttypid), attribute->attcollation,
-										 &column->tells_apart);
+	fill_equality(column);
 }
 
 int
@@ -353,6 +359,15 @@ look_at_partitions(TargetRelation *it, Relation rel)
 	list_free(leaves);
 }
 
+bool
+has_look_alikes(const TargetRelation *it)
+{
+	for (int i = 0; i < it->ncolumns; i++)
+		if (it->columns[i].is_hashable && !it->columns[i].tells_apart)
+			return true;
+	return false;
+}
+
 /* Besides those of the key, which an upsert need not set. */
 bool
 has_always_identity(const TargetRelation *it)
@@ -462,6 +477,7 @@ fill(TargetRelation *it, Relation rel, const RelationSpec &spec)
 															 : it->insert_name;
 	judge_indexes(it, rel);
 	it->has_always_identity = has_always_identity(it);
+	it->has_look_alikes = it->nkeys == 0 && has_look_alikes(it);
 	it->fires_triggers = has_firing_trigger(rel);
 	look_at_partitions(it, rel);
 	it->needs_inserts = it->hypertable != nullptr && has_triggers_against_copy(rel);

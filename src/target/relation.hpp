@@ -37,10 +37,10 @@ struct TargetColumn
 	bool has_receive;
 	bool reads_by_length; /* receive looks for no end behind the value */
 	Oid io_parameter;
-	Oid sent_type;	/* the source's, built in or not; InvalidOid: not known */
-	char *equality; /* "OPERATOR(schema.=)", or nullptr when the type has none */
-	/* its equality can be hashed, and equal values are the same to the last byte */
-	bool tells_apart;
+	Oid sent_type;	  /* the source's, built in or not; InvalidOid: not known */
+	char *equality;	  /* "OPERATOR(schema.=)", or nullptr when the type has none */
+	bool is_hashable; /* that equality */
+	bool tells_apart; /* besides, equal values are the same to the last byte */
 };
 
 struct Hypertable;
@@ -75,6 +75,7 @@ struct TargetRelation
 	bool has_key_index; /* a unique index whose columns are the keys */
 	/* such an index that ON CONFLICT can name: one WITHOUT OVERLAPS it cannot */
 	bool takes_conflicts;
+	bool has_look_alikes;	/* rows may be equal and not the same, by a hashable equality */
 	bool has_index;			/* some index begins with a key column */
 	bool has_other_unique;	/* unique or exclusion constraints besides the key's */
 	bool has_extra_columns; /* columns that the source does not have */

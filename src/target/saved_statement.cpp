@@ -16,16 +16,24 @@ namespace
 constexpr int kMostParameters = 200;
 constexpr int kLookAgainMs = 1000;
 
+Likeness
+likeness_of(const StatementRun &what)
+{
+	bool is_same = what.kind == kDeleteSame || what.kind == kUpdateSame;
+
+	return is_same ? Likeness::same : Likeness::equal;
+}
+
 char *
 statement_text(const StatementRun &what)
 {
 	const TargetRelation *relation = what.relation;
 	const char *rows = is_lone(what) ? lone_row_text(relation) : kBatchName;
 
-	if (what.kind == kDeleteEqual)
-		return delete_equal_text(relation);
-	if (what.kind == kUpdateEqual)
-		return update_equal_text(relation, what.unchanged);
+	if (what.kind == kDeleteSame || what.kind == kDeleteEqual)
+		return delete_equal_text(relation, likeness_of(what));
+	if (what.kind == kUpdateSame || what.kind == kUpdateEqual)
+		return update_equal_text(relation, likeness_of(what), what.unchanged);
 	if (what.kind == kLocate)
 		return locate_text(relation);
 	if (what.kind == kWriters)
@@ -147,7 +155,7 @@ add_statement(const StatementRun &what)
 bool
 is_lone(const StatementRun &what)
 {
-	bool finds_by_columns = what.kind == kDeleteEqual || what.kind == kUpdateEqual;
+	bool finds_by_columns = what.kind >= kDeleteSame && what.kind <= kUpdateEqual;
 
 	return what.count == 1 && what.relation->hypertable == nullptr && !finds_by_columns &&
 		   what.relation->row_shape->natts <= kMostParameters;

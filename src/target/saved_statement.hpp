@@ -12,10 +12,12 @@
 namespace target
 {
 
-/* What a statement is saved under: Statement, or one of these, of which two are for tables without a key. */
+/* What a statement is saved under: Statement, or one of these, of which four are for tables without a key. */
 enum StatementKind
 {
-	kDeleteEqual = 100,
+	kDeleteSame = 100,
+	kUpdateSame,
+	kDeleteEqual, /* of which there are no same ones */
 	kUpdateEqual,
 	kLocate,  /* where the rows found are, of a hypertable */
 	kWriters, /* who wrote the rows found */

@@ -145,8 +145,8 @@ renumber_text(const TargetRelation *relation, const Bitmapset *unchanged, bool w
 						 from, alias, match);
 	append_is_renumbered(&sql, relation, unchanged, with_keys, alias);
 	appendStringInfo(&sql, "%s) ", assigned > 0 ? " RETURNING 1" : "");
-	if (pairs[0] != '\0' && relation->tells_writers)
-		appendStringInfoString(&sql, "SELECT writer FROM pairs");
+	if (pairs[0] != '\0')
+		appendStringInfoString(&sql, "SELECT * FROM found");
 	else
 		appendStringInfoString(&sql, "SELECT 1 FROM inserted UNION ALL SELECT 1 FROM updated");
 	return sql.data;

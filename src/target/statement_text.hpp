@@ -28,7 +28,19 @@ char *writers_text(const TargetRelation *relation, const char *rows);
 /* Of livesync_batch only. */
 char *locate_text(
 	const TargetRelation *relation); /* the times of the rows found, of a hypertable */
-char *delete_equal_text(const TargetRelation *relation);
-char *update_equal_text(const TargetRelation *relation, const Bitmapset *unchanged);
+/*
+ * Tables without a key: rows that are the same, or, for those of which there are none, equal ones.  Where there can be such,
+ * the place in the batch of each row found is returned under this name.
+ */
+enum class Likeness
+{
+	same,
+	equal,
+};
+constexpr const char *kLineName = "livesync_line";
+
+char *delete_equal_text(const TargetRelation *relation, Likeness likeness);
+char *update_equal_text(const TargetRelation *relation, Likeness likeness,
+						const Bitmapset *unchanged);
 
 } // namespace target

@@ -8,6 +8,7 @@
 #include "base/settings.hpp"
 #include "target/binary_value.hpp"
 #include "target/hypertable.hpp"
+#include "target/look_alikes.hpp"
 #include "target/planner_steering.hpp"
 #include "target/row_origin.hpp"
 #include "target/saved_statement.hpp"
@@ -277,6 +278,7 @@ run_statement(const StatementRun &what)
 	if (what.relation->hypertable != nullptr)
 		set_for_hypertable();
 	uint64 processed = is_lone(what) ? run_lone(what) : run_set(what);
+	StatementRun rest = look_alikes_wanted(what, processed, caller);
 
 	if (what.times != nullptr)
 		*what.times = read_times(what.relation, processed, caller);
@@ -284,7 +286,7 @@ run_statement(const StatementRun &what)
 		*what.differs += count_others(SPI_tuptable, what.relation->streams_since);
 	AtEOXact_GUC(true, settings);
 	SPI_finish();
-	return processed;
+	return rest.count > 0 ? processed + run_statement(rest) : processed;
 }
 
 Datum
@@ -313,14 +315,14 @@ write_rows(TargetRelation *relation, Statement statement, const Bitmapset *uncha
 uint64
 delete_equal_rows(TargetRelation *relation, const WriteRow *rows, size_t count, int64 *differs)
 {
-	return run(relation, kDeleteEqual, nullptr, rows, count, differs);
+	return run(relation, kDeleteSame, nullptr, rows, count, differs);
 }
 
 uint64
 update_equal_rows(TargetRelation *relation, const Bitmapset *unchanged, const WriteRow *rows,
 				  size_t count, int64 *differs)
 {
-	return run(relation, kUpdateEqual, unchanged, rows, count, differs);
+	return run(relation, kUpdateSame, unchanged, rows, count, differs);
 }
 
 void

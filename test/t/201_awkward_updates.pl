@@ -3,7 +3,7 @@
 #  - Without a key a row is found by its old values.  Updates of one row that come together must not be
 #    looked for at once; the next one's old row has TOAST values that the last one's new row left out.
 #    One column tells most rows apart before whole rows are compared: a NULL there tells nothing.
-#    And 1.0 and 1.00 are equal, but not the same row.
+#    And 1.0 and 1.00 are equal, but not the same row; when the same is not there, an equal one is taken.
 #  - A GENERATED ALWAYS AS IDENTITY column can be set by no UPDATE, but the source can number a row anew.
 #    Columns that only the target has stay as they were.
 
@@ -24,7 +24,7 @@ my %made   = (
 	by_number => "n bigint $number PRIMARY KEY, v text, $large",
 	nulls => 'a int, d date, v text',
 	alike    => 'a numeric, b float8, c interval, d numeric[], v text COLLATE caseless',
-	keyless  => "n bigint $number, v text, $large",
+	keyless  => "n bigint $number, v text, amount numeric DEFAULT 1.0, $large",
 	plain_at_source => 'id int PRIMARY KEY, n bigint NOT NULL, v text');
 $_->safe_psql('postgres', q{CREATE COLLATION caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false)})
   for $source, $target;
@@ -104,6 +104,32 @@ for my $change ("UPDATE nulls SET v = 'a' WHERE a IS NULL AND d = '2024-01-02'",
 	wait_caught_up($source, $target, 'c');
 	same_tables($source, 'postgres', $target, 'postgres', ['public.nulls'], $change);
 }
+
+# Rows that were made otherwise at the target, beside one that is the same and one that is not there.
+$source->safe_psql('postgres', <<'SQL');
+INSERT INTO alike SELECT a, 0, '1 day', '{1}', 'made' FROM unnest('{10.0, 10.00, 11, 12, 13, 14}'::numeric[]) a;
+INSERT INTO keyless (v, amount) VALUES ('made', 1), ('made', 1);
+SQL
+wait_caught_up($source, $target, 'c');
+$target->safe_psql('postgres', <<'SQL');
+UPDATE alike SET v = 'MADE' WHERE a = 11;
+UPDATE alike SET a = 12.000, d = '{1.0}' WHERE a = 12;
+DELETE FROM alike WHERE a = 13;
+UPDATE alike SET c = '24:00' WHERE a = 14;
+UPDATE keyless SET amount = 1.00 WHERE v = 'made';
+SQL
+$source->safe_psql('postgres', <<'SQL');
+BEGIN;
+UPDATE alike SET b = 5 WHERE a::text = '10.00' OR a > 10 AND a < 14;
+DELETE FROM alike WHERE a = 14;
+UPDATE keyless SET n = DEFAULT, large = 'renumbered' WHERE v = 'made';
+COMMIT;
+DELETE FROM alike WHERE a = 13;
+SQL
+wait_caught_up($source, $target, 'c');
+same_tables($source, 'postgres', $target, 'postgres', ["public.$_"], "$_: rows that were only equal") for qw(alike keyless);
+ok(poll($target, 'postgres', "SELECT update_missing || ' ' || delete_missing FROM livesync.stats WHERE source_table = 'public.alike'", '1 1'),
+	'the row that was not there is counted');
 
 # While a table is copied its changes are written over what the chunks brought.
 $source->safe_psql('postgres', 'CREATE TABLE copied (id int PRIMARY KEY, n bigint GENERATED ALWAYS AS IDENTITY, v text)');

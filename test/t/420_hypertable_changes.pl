@@ -136,6 +136,13 @@ same_tables($source, 'postgres', $target, 'postgres', \@tables, 'after changes o
 is($target->safe_psql('postgres', 'SELECT count(DISTINCT mine) FROM extra'), '1', "rows that went to another chunk kept the target's own column");
 cmp_ok(compressed_chunks($target, 'public.keyed'), '>', 0, 'chunks are still in the columnstore');
 
+# 0 and -0 are equal, but not the same: where no row is the same, an equal one is taken.
+$target->safe_psql('postgres', 'UPDATE "full" SET v = -v WHERE v = 0 AND id = 4');
+$source->safe_psql('postgres', 'UPDATE "full" SET v = 5 WHERE v = 0 AND ctid IN (SELECT max(ctid) FROM "full" GROUP BY id, at, v, note::text)');
+$source->safe_psql('postgres', 'DELETE FROM "full" WHERE v = 0');
+wait_caught_up($source, $target, 'c');
+same_tables($source, 'postgres', $target, 'postgres', ['public.full'], 'rows that were only equal');
+
 $source->safe_psql('postgres', 'TRUNCATE keyed, moved, "full", days');
 wait_caught_up($source, $target, 'c');
 same_tables($source, 'postgres', $target, 'postgres', \@tables, 'after TRUNCATE');
