@@ -296,6 +296,30 @@ is_visible_at_source(source::Connection *control, uint32 xid)
 	return false;
 }
 
+/*
+ * With REPLICA IDENTITY FULL the rows are found by the source's primary key, as the last look at the source saw it.  When it is
+ * dropped, the stream describes the table anew without a word of that.  Taken for the key still, its columns would make one
+ * row of several.
+ */
+bool
+has_lost_key(const FollowContext &context, const StreamRelation *relation, uint32 xid)
+{
+	const state::SyncedTable *table = context.table;
+	int count = 0;
+
+	if (relation->replica_identity != 'f' || table->nkey_columns == 0)
+		return false;
+	/* a commit that waits for a synchronous standby may never become visible before it is confirmed */
+	(void) is_visible_at_source(context.control, xid);
+
+	char **key = source::read_key_columns(context.control, table->source_oid, &count);
+	bool is_same_key = count == table->nkey_columns;
+
+	for (int k = 0; k < count && is_same_key; k++)
+		is_same_key = strcmp(key[k], table->key_columns[k]) == 0;
+	return !is_same_key;
+}
+
 } // namespace
 
 FollowResult
@@ -304,6 +328,9 @@ follow_stream(const FollowContext &context, const StreamRelation *relation, uint
 {
 	Follow it{};
 
+	/* the next look records it */
+	if (has_lost_key(context, relation, xid))
+		return FollowResult::again_later;
 	it.context = &context;
 	it.table = context.table;
 	it.before = state::load_shape(it.table->id);

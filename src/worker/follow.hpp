@@ -8,6 +8,7 @@
  *   type is wider             the same here, when the target's column was of the former type
  *   column is gone            ERROR: it was dropped or renamed, and its values here are for people to decide about
  *   policy is to stop         ERROR, and its hint is what following would have run
+ *   the key is gone           not before it is recorded, where rows are found by it and the stream does not say so
  *
  * In: a description with the position of its change, or the source's catalog.  Out: ALTER TABLE and the new shape, in the
  * caller's transaction.

@@ -57,8 +57,6 @@ is_same('rows that the former key does not tell apart', 'public.dropped');
 $source->safe_psql('postgres', "DELETE FROM dropped WHERE v <> 'first'");
 wait_caught_up($source, $target, 'c');
 $target->safe_psql('postgres', 'ALTER TABLE dropped ADD PRIMARY KEY (id)');
-# until the next look at the source its key is taken for one still, and such a row for a conflict
-$target->safe_psql('postgres', "SELECT livesync.refresh_connector('c')");
 $source->safe_psql('postgres', "INSERT INTO dropped VALUES (1, 'second')");
 wait_state($target, 'postgres', 'c', 'public.dropped', 'failed');
 like($target->safe_psql('postgres', "SELECT last_error FROM livesync.tables WHERE source_table = 'public.dropped'"),
@@ -66,6 +64,21 @@ like($target->safe_psql('postgres', "SELECT last_error FROM livesync.tables WHER
 $target->safe_psql('postgres', 'ALTER TABLE dropped DROP CONSTRAINT dropped_pkey');
 retry_table($target, 'postgres', 'c', 'public.dropped');
 is_same('rows of the key that the target had, too', 'public.dropped');
+
+# The same where no look at the source has seen yet that the key is gone, and only the change itself comes.
+$source->safe_psql('postgres', "CREATE TABLE unseen (id int PRIMARY KEY, v text); ALTER TABLE unseen REPLICA IDENTITY FULL; INSERT INTO unseen VALUES (1, 'first'), (2, 'first')");
+$target->safe_psql('postgres', "SELECT livesync.add_table('c', 'public.unseen')");
+wait_sync($source, $target, 'c');
+$target->safe_psql('postgres', q{ALTER SYSTEM SET livesync.poll_interval = '1h'});
+$target->safe_psql('postgres', $_) for 'SELECT pg_reload_conf()', "SELECT livesync.refresh_connector('c')", "SELECT livesync.refresh_connector('c')";
+$source->safe_psql('postgres', "ALTER TABLE unseen DROP CONSTRAINT unseen_pkey; INSERT INTO unseen VALUES (1, 'second')");
+wait_state($target, 'postgres', 'c', 'public.unseen', 'catching_up');
+$target->safe_psql('postgres', 'ALTER SYSTEM RESET livesync.poll_interval');
+$target->safe_psql('postgres', $_) for 'SELECT pg_reload_conf()', "SELECT livesync.refresh_connector('c')";
+like((failure_of($target, 'postgres', 'c', 'public.unseen'))[0], qr/duplicate key value violates unique constraint "unseen_pkey"/, 'a key that has just gone');
+$target->safe_psql('postgres', 'ALTER TABLE unseen DROP CONSTRAINT unseen_pkey');
+retry_table($target, 'postgres', 'c', 'public.unseen');
+is_same('rows of a key that has just gone', 'public.unseen');
 
 # --- another key, and rows that are fetched again ----------------------------------------------
 # A row that moves to another key leaves its large value behind while the table catches up, so it is asked for.
@@ -106,7 +119,7 @@ $source->safe_psql('postgres', "CREATE TABLE $_ (id int PRIMARY KEY, n int, a te
   for @altered;
 $target->safe_psql('postgres', 'CREATE TABLE uncopied (id int PRIMARY KEY, n int, a text, b text, c float8)');
 $target->safe_psql('postgres', "SELECT livesync.add_table('c', 'public.$_', copy_data => '$_' <> 'uncopied')") for @altered;
-poll($target, 'postgres', "SELECT count(*) FROM livesync.tables WHERE state = 'streaming'", @altered + 3);
+poll($target, 'postgres', "SELECT count(*) FROM livesync.tables WHERE state = 'streaming'", @altered + 4);
 # two looks at the source: nothing has changed
 $target->safe_psql('postgres', "SELECT livesync.refresh_connector('c')") for 1, 2;
 is($target->safe_psql('postgres', "SELECT count(*) FROM livesync.events WHERE event = 'table_resync_wanted'"), '0', 'nothing is copied again without a reason');
