@@ -62,7 +62,7 @@ void abandon_chunk(Connection *connection);
 /*
  * One-snapshot tables: lock the table and its leaves ACCESS SHARE, then begin REPEATABLE READ, export.  The lock must
  * be older than the snapshot, or a rewrite in between empties the table for it without an error.  The
- * transaction stays open until close_connection()/release_snapshot.  The name is NULL when somebody else
+ * transaction stays open until close_connection().  The name is NULL when somebody else
  * locks the table exclusively, or waits to: try again later.
  */
 struct ExportedSnapshot
@@ -72,7 +72,6 @@ struct ExportedSnapshot
 };
 ExportedSnapshot export_snapshot(Connection *connection, Oid table, const char *schema,
 								 const char *name);
-void release_snapshot(Connection *connection);
 
 /*
  * Fetch one row by its key from the table as it is now.  Texts, a nullptr for NULL.  The answer says something of a change

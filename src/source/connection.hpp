@@ -99,9 +99,7 @@ char *accepted_host_key(const Connection *connection);
 
 /* Run one statement; ERROR unless it ends with the expected kind of result. */
 PGresult *query(Connection *connection, const char *sql); /* rows, text format */
-PGresult *query_params(Connection *connection, const char *sql, int count,
-					   const char *const *values);
-void execute(Connection *connection, const char *sql); /* a command */
+void execute(Connection *connection, const char *sql);	  /* a command */
 
 /* Makes the statement the connection's prepared one, for EXECUTE, if it is not that already. */
 constexpr char kPreparedName[] = "livesync_prepared";
@@ -115,8 +113,6 @@ char *limit_lock_wait(const char *sql, int milliseconds);
 
 /* Run one statement; the result is returned whatever it is (never NULL). */
 PGresult *try_query(Connection *connection, const char *sql);
-PGresult *try_query_params(Connection *connection, const char *sql, int count,
-						   const char *const *values);
 
 /*
  * An asynchronous statement: start, then poll until done (returns NULL while it is not).  Other

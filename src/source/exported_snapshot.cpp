@@ -93,10 +93,4 @@ export_snapshot(Connection *connection, Oid table, const char *schema, const cha
 	return exported;
 }
 
-void
-release_snapshot(Connection *connection)
-{
-	end_transaction(connection);
-}
-
 } // namespace source

@@ -154,16 +154,12 @@ make_ready(Connection *connection)
 }
 
 PGresult *
-run(Connection *connection, const char *sql, int count, const char *const *values)
+run(Connection *connection, const char *sql)
 {
 	ResultOwner *owner = make_owner();
 
 	make_ready(connection);
-
-	if (count == 0)
-		(void) PQsendQuery(connection->raw, sql);
-	else
-		(void) PQsendQueryParams(connection->raw, sql, count, nullptr, values, nullptr, nullptr, 0);
+	(void) PQsendQuery(connection->raw, sql);
 	collect(connection, &owner->result);
 	return result_of(connection, owner);
 }
@@ -184,19 +180,13 @@ expect(Connection *connection, PGresult *result, ExecStatusType expected, const 
 PGresult *
 query(Connection *connection, const char *sql)
 {
-	return expect(connection, run(connection, sql, 0, nullptr), PGRES_TUPLES_OK, sql);
-}
-
-PGresult *
-query_params(Connection *connection, const char *sql, int count, const char *const *values)
-{
-	return expect(connection, run(connection, sql, count, values), PGRES_TUPLES_OK, sql);
+	return expect(connection, run(connection, sql), PGRES_TUPLES_OK, sql);
 }
 
 void
 execute(Connection *connection, const char *sql)
 {
-	(void) expect(connection, run(connection, sql, 0, nullptr), PGRES_COMMAND_OK, sql);
+	(void) expect(connection, run(connection, sql), PGRES_COMMAND_OK, sql);
 }
 
 void
@@ -224,13 +214,7 @@ limit_lock_wait(const char *sql, int milliseconds)
 PGresult *
 try_query(Connection *connection, const char *sql)
 {
-	return run(connection, sql, 0, nullptr);
-}
-
-PGresult *
-try_query_params(Connection *connection, const char *sql, int count, const char *const *values)
-{
-	return run(connection, sql, count, values);
+	return run(connection, sql);
 }
 
 void

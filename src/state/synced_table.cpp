@@ -5,6 +5,8 @@
  */
 #include "state/synced_table.hpp"
 
+#include "state/stats.hpp"
+
 #include <string_view>
 
 using namespace base;
@@ -402,14 +404,6 @@ start_copying(int64 id, bool target_is_empty)
 }
 
 void
-set_phase(int64 id, Phase phase)
-{
-	run_alone("UPDATE livesync.synced_table SET phase = $2, "
-			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
-			  {bigint_value(id), text_value(phase_name(phase))});
-}
-
-void
 record_admit_lsn(int64 id, XLogRecPtr lsn)
 {
 	run_alone("UPDATE livesync.synced_table SET phase = 'confirm', admit_lsn = $2, "
@@ -478,8 +472,7 @@ set_failed(int64 id, const char *error, const char *hint, XLogRecPtr lsn)
 			  "ELSE parked_lsn END, state = 'failed', last_error = $2, hint = $3, error_lsn = $4, "
 			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
 			  {bigint_value(id), text_value(error), text_value(hint), lsn_value(lsn)});
-	run_alone("UPDATE livesync.table_stats SET errors = errors + 1 WHERE table_id = $1",
-			  {bigint_value(id)});
+	count_error(id);
 }
 
 bool

@@ -155,7 +155,6 @@ void release_table(int64 id);
 void record_publication(int64 id, const Publication &publication, bool restart);
 
 void start_copying(int64 id, bool target_is_empty);
-void set_phase(int64 id, Phase phase);
 void record_admit_lsn(int64 id, XLogRecPtr lsn);
 /* No chunk in binary form any more.  False: none was wanted. */
 bool copy_as_text(int64 id);

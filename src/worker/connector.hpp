@@ -135,7 +135,6 @@ struct ConnectorWorker
 /* source_setup.cpp */
 void ensure_source(ConnectorWorker *worker);
 void open_stream(ConnectorWorker *worker);
-void close_stream(ConnectorWorker *worker);
 
 /* missed_publication.cpp */
 void note_missed_publication(const ConnectorWorker *worker, const ErrorData *error);

@@ -71,7 +71,6 @@ struct CopyEntry
 	Oid database;
 	int connector_id;
 	pid_t pid;
-	Latch *latch;
 	int64 table_id;
 	int chunk;
 	char activity[kTextSize];
@@ -104,7 +103,6 @@ void hold_connector(int connector_id);
 /* Ask for a fresh look at the publications; wait with is_refreshed(). */
 uint32 request_refresh(int connector_id);
 bool is_refreshed(int connector_id, uint32 request);
-void note_changed(int connector_id);
 
 /* Copies of the entries of this database, palloc'ed. */
 ConnectorEntry *list_connectors(int *count);
@@ -179,7 +177,6 @@ bool is_surplus_copy();
 TimestampTz book_copied(uint64 bytes, uint64 bytes_per_second);
 void set_copy_activity(int64 table_id, int chunk, const char *text);
 void stop_copies(int64 table_id); /* 0: all of this connector */
-void wake_copies();
 void wake_connector();
 int my_connector_slot();
 

@@ -173,21 +173,6 @@ is_refreshed(int connector_id, uint32 request)
 	return read_entry(connector_id, &entry) && (int32) (entry.refresh_done - request) >= 0;
 }
 
-void
-note_changed(int connector_id)
-{
-	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
-	int slot = find_connector(MyDatabaseId, connector_id);
-
-	if (slot >= 0)
-	{
-		registry->connectors[slot].is_changed = true;
-		if (registry->connectors[slot].latch != nullptr)
-			SetLatch(registry->connectors[slot].latch);
-	}
-	LWLockRelease(registry->lock);
-}
-
 bool
 read_entry(int connector_id, ConnectorEntry *copy)
 {

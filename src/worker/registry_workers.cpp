@@ -197,7 +197,6 @@ attach_copy(int connector_slot, int copy_slot)
 	if (is_wanted)
 	{
 		copy.pid = MyProcPid;
-		copy.latch = MyLatch;
 		my_slot = connector_slot;
 		my_copy_slot = copy_slot;
 	}
@@ -314,23 +313,6 @@ stop_copies(int64 table_id)
 		if (copy.is_used && copy.pid != 0 && copy.database == MyDatabaseId &&
 			copy.connector_id == connector_id && (table_id == 0 || copy.table_id == table_id))
 			kill(copy.pid, SIGTERM);
-	}
-	LWLockRelease(registry->lock);
-}
-
-void
-wake_copies()
-{
-	int connector_id = my_entry()->connector_id;
-
-	LWLockAcquire(registry->lock, LW_SHARED);
-	for (int i = 0; i < registry->ncopies; i++)
-	{
-		const CopyEntry &copy = registry->copies[i];
-
-		if (copy.is_used && copy.latch != nullptr && copy.database == MyDatabaseId &&
-			copy.connector_id == connector_id)
-			SetLatch(copy.latch);
 	}
 	LWLockRelease(registry->lock);
 }

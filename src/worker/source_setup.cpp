@@ -343,12 +343,4 @@ open_stream(ConnectorWorker *worker)
 	worker->connected_at = worker->confirmed;
 }
 
-void
-close_stream(ConnectorWorker *worker)
-{
-	source::close_connection(worker->stream_connection);
-	worker->stream_connection = nullptr;
-	worker->stream = nullptr;
-}
-
 } // namespace worker
