@@ -91,10 +91,12 @@ server_psql()
 	as_postgres "$bindir/psql" -X -q -A -t -v ON_ERROR_STOP=1 -h "$dir" -p "$port" -U postgres -d "$database" "$@"
 }
 
-# search_log FILE...: the lines that only a crashing server writes.
+# search_log FILE...: the lines that only a crashing server writes, or one of which something was not released at the end of a
+# transaction, or written where it must not.  Beside it: check_logs() in test/perl/LiveSync.pm.
 search_log()
 {
-	grep -HE 'by signal (6|11)\b|TRAP: |PANIC: ' "$@" 2>/dev/null || true
+	local careless='leak: |resource was not closed|non-empty SPI stack|problem in |still active|seem to remain|own a lock| while in '
+	grep -HE "by signal (6|11)\\b|TRAP: |PANIC: |WARNING:  .*($careless)" "$@" 2>/dev/null || true
 }
 
 # install_extension [MAKE ARGUMENT]...: make install, through sudo where the folders are not ours.

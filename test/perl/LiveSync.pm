@@ -136,6 +136,8 @@ sub source_node
 	my ($name, %opt) = @_;
 	my $node = _new_node($name, %opt);
 	$node->init(allows_streaming => 'logical', extra => $opt{source_init} || []);
+	# The library of 18 sets it, also for servers that do not know it.
+	$node->adjust_conf('postgresql.conf', 'autovacuum_worker_slots') if $opt{install_path};
 	$node->append_conf('postgresql.conf', _common_conf(%opt));
 	$node->append_conf('postgresql.conf', $opt{source_conf}) if defined $opt{source_conf};
 	$node->start;
@@ -877,12 +879,16 @@ sub _different_rows
 
 =item check_logs(@nodes)
 
-One test: no server of these crashed on its own: no signal 6 or 11, no failed assertion, no PANIC.
-A worker that a failpoint killed (signal 9) is no such thing.
+One test: no server of these crashed on its own (no signal 6 or 11, no failed assertion, no PANIC), or
+warned of something that was not released at the end of a transaction.  A worker that a failpoint killed
+(signal 9) is no such thing.
 
 =back
 
 =cut
+
+# What a server says of something that was not released at the end of a transaction, or written where it must not.
+my $careless = 'leak: |resource was not closed|non-empty SPI stack|problem in |still active|seem to remain|own a lock| while in ';
 
 sub check_logs
 {
@@ -891,7 +897,7 @@ sub check_logs
 	for my $node (@nodes)
 	{
 		my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);
-		push @found, map { $node->name . ": $_" } grep { /by signal (?:6|11)\b|TRAP: |PANIC: |you don't own a lock/ } split /\n/, $log;
+		push @found, map { $node->name . ": $_" } grep { /by signal (?:6|11)\b|TRAP: |PANIC: |WARNING:  .*(?:$careless)/ } split /\n/, $log;
 	}
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $clean = ok(!@found, 'no crash in the server logs');
