@@ -184,7 +184,7 @@ constexpr char kLeaves[] = R"(
 tree AS (
 	SELECT w.oid AS root, w.oid AS relid, w.relkind, NULL::text AS link FROM wanted w
 	UNION ALL
-	SELECT t.root, c.oid, c.relkind, i.inhrelid || ':' || i.xmin::text
+	SELECT t.root, c.oid, c.relkind, i.inhrelid || ':' || i.xmin::text || ':' || c.relfilenode
 	FROM tree t JOIN pg_inherits i ON i.inhparent = t.relid%s JOIN pg_class c ON c.oid = i.inhrelid
 	WHERE t.relkind = 'p'
 ),

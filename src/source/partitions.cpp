@@ -30,24 +30,32 @@ enum Field
 	kCame,
 	kAttached,
 	kGone,
+	kTruncated,
 };
 
 /* As published_tables_sql() has it for its hash. */
 constexpr char kLinksSql[] = R"(
-SELECT string_agg(t.relid || ':' || i.xmin::text, ',' ORDER BY t.relid)
-FROM tree t JOIN pg_inherits i ON i.inhrelid = t.relid
+SELECT string_agg(t.relid || ':' || i.xmin::text || ':' || c.relfilenode, ',' ORDER BY t.relid)
+FROM tree t JOIN pg_inherits i ON i.inhrelid = t.relid JOIN pg_class c ON c.oid = t.relid
 WHERE t.relid <> %u)";
 
-/* -6: a system column, whose row nothing writes anew. */
+/*
+ * -6: a system column, whose row nothing writes anew.  TRUNCATE gives a new file without any statistics.  That of the root gives
+ * one to each partition in one transaction, and is in the stream.
+ */
 constexpr char kLookSql[] = R"(
 WITH RECURSIVE known AS MATERIALIZED (
-	SELECT link FROM unnest(string_to_array(%s, ',')) link
+	SELECT split_part(link, ':', 1) || ':' || split_part(link, ':', 2) AS link,
+		split_part(link, ':', 3) AS file
+	FROM unnest(string_to_array(%s, ',')) link
 ),
 tree AS (
-	SELECT c.oid AS relid, c.relkind, NULL::text AS link, false AS is_new, false AS is_attached
+	SELECT c.oid AS relid, c.relkind, NULL::text AS link, false AS is_new, false AS has_new_file,
+		false AS is_attached
 	FROM pg_class c WHERE c.oid = %u
 	UNION ALL
-	SELECT c.oid, c.relkind, i.inhrelid || ':' || i.xmin::text, k.link IS NULL,
+	SELECT c.oid, c.relkind, i.inhrelid || ':' || i.xmin::text || ':' || c.relfilenode,
+		k.link IS NULL, k.file <> c.relfilenode::text,
 		t.is_attached OR k.link IS NULL AND (i.xmin <> s.xmin OR i.xmax::text <> '0'
 			OR NOT EXISTS (
 				SELECT FROM pg_attribute a
@@ -60,6 +68,10 @@ tree AS (
 	LEFT JOIN known k ON k.link = i.inhrelid || ':' || i.xmin::text
 	WHERE t.relkind = 'p'
 ),
+of_root AS (
+	SELECT count(*) > 1 AND bool_and(t.has_new_file) AND count(DISTINCT c.xmin::text) = 1 AS is_it
+	FROM tree t JOIN pg_class c ON c.oid = t.relid WHERE t.relkind = 'r' AND NOT t.is_new
+),
 found AS (
 	SELECT 'came' AS what, t.relid FROM tree t WHERE t.is_new
 	UNION ALL
@@ -69,6 +81,10 @@ found AS (
 	SELECT 'gone', o.relid FROM known k
 	CROSS JOIN LATERAL (SELECT split_part(k.link, ':', 1)::oid AS relid) o
 	WHERE o.relid NOT IN (SELECT t.relid FROM tree t)
+	UNION ALL
+	SELECT 'truncated', t.relid FROM tree t JOIN pg_class c ON c.oid = t.relid, of_root
+	WHERE t.has_new_file AND t.relkind = 'r' AND c.relpages = 0 AND c.reltuples <= 0
+		AND NOT of_root.is_it
 ),
 named AS (
 	SELECT f.what, coalesce(n.nspname || '.' || c.relname, 'one that was dropped') AS name,
@@ -84,7 +100,8 @@ lists AS (
 SELECT (SELECT string_agg(link, ',' ORDER BY relid) FROM tree),
 	(SELECT names FROM lists WHERE what = 'came'),
 	(SELECT names FROM lists WHERE what = 'attached'),
-	(SELECT names FROM lists WHERE what = 'gone'))";
+	(SELECT names FROM lists WHERE what = 'gone'),
+	(SELECT names FROM lists WHERE what = 'truncated'))";
 
 char *
 look_sql(const Connection *control, Oid table, const char *links)
@@ -116,7 +133,8 @@ try_look_at_partitions(Connection *control, Oid table, const char *links, int lo
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		raise_remote_error(control, result, "read the partitions of a table");
 	*look = PartitionLook{get_text(result, 0, kLinks), get_text(result, 0, kCame),
-						  get_text(result, 0, kAttached), get_text(result, 0, kGone)};
+						  get_text(result, 0, kAttached), get_text(result, 0, kGone),
+						  get_text(result, 0, kTruncated)};
 	return true;
 }
 

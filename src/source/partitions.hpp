@@ -4,8 +4,10 @@
  * Which partitions a table has at the source, and which of them brought rows of their own.
  *
  * A published root sends no change for rows that a partition has already when it is attached.  So the partitions are
- * recorded when a copy of the root is whole, as one text: of each its oid and the transaction that linked it to its parent.
- * What is linked otherwise later was created as a partition, and is empty then, or was attached.
+ * recorded when a copy of the root is whole, as one text: of each its oid, the transaction that linked it to its parent, and
+ * its file.  What is linked otherwise later was created as a partition, and is empty then, or was attached.
+ *
+ * Neither is a TRUNCATE of a partition sent: it leaves another file.
  */
 #pragma once
 
@@ -17,10 +19,11 @@ namespace source
 /* The lists are names for people: five at most, and how many more; NULL: none. */
 struct PartitionLook
 {
-	char *links;	/* of all partitions of now; NULL: none */
-	char *came;		/* linked since */
-	char *attached; /* with rows that they had before they were linked */
-	char *gone;		/* partitions no more */
+	char *links;	 /* of all partitions of now; NULL: none */
+	char *came;		 /* linked since */
+	char *attached;	 /* with rows that they had before they were linked */
+	char *gone;		 /* partitions no more */
+	char *truncated; /* by themselves */
 };
 
 /* NULL when there are none. */

@@ -41,10 +41,21 @@ was_not_resynced_lately(const ConnectorWorker *worker, const char *name)
 							base::int_value(kAgainSeconds)}) > 0;
 }
 
+void
+tell_truncated(const char *connector, const char *name, const source::PartitionLook &look)
+{
+	if (look.truncated != nullptr)
+		state::record_event(
+			connector, name, "partition_truncated",
+			psprintf("%s; the rows that it had stay here until livesync.resync_table().",
+					 look.truncated));
+}
+
 /* With all events of it. */
 void
 tell(const ConnectorWorker *worker, const char *name, const source::PartitionLook &look)
 {
+	tell_truncated(worker->config->name, name, look);
 	if (look.came != nullptr)
 		state::record_event(worker->config->name, name, "partition_added", look.came);
 	if (look.gone != nullptr)
@@ -147,9 +158,11 @@ find_missed_partitions(const Copier *copier, const state::SyncedTable *table)
 
 	(void) source::try_look_at_partitions(copier->connection, table->source_oid,
 										  links != nullptr ? links : "", 0, &look);
-	if (look.attached == nullptr)
-		state::record_partitions(table->id, look.links);
-	return look.attached;
+	if (look.attached != nullptr)
+		return look.attached;
+	tell_truncated(copier->config->name, state::source_table_name(table), look);
+	state::record_partitions(table->id, look.links);
+	return nullptr;
 }
 
 } // namespace worker

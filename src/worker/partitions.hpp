@@ -8,8 +8,8 @@
  *   later                       found by a look at the source: the root is copied again beside, as resync_table() does
  *   while it is held still      found when it goes on
  *
- * A partition that is made as one is empty then, so everything in it comes by the stream.  One that is detached or dropped
- * takes its rows from the root without a change, too; as with the server's own subscriptions they stay here.
+ * A partition that is made as one is empty then, so everything in it comes by the stream.  One that is detached, dropped or
+ * truncated by itself takes its rows from the root without a change, too; as with the server's own subscriptions they stay here.
  */
 #pragma once
 

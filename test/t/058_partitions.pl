@@ -1,7 +1,8 @@
 # What is proved: a root that is published under its own name has the rows of its partitions, in whatever way they
 # became partitions: made as one, attached with rows (also in the transaction that made them, as a whole tree, and again
 # after they were away), while it is copied, streams, is paused, is copied again, or when that copy could not be taken
-# over.  Partitions that are made as such cost no copy.  Those that go leave their rows, and are told of.
+# over.  Partitions that are made as such cost no copy.  Those that go, or are truncated by themselves, leave their rows,
+# and are told of.
 #
 # Why it matters: ATTACH PARTITION sends no change for rows that are there already.  Whoever does not look at the
 # partitions goes without those rows for ever, and nothing says so.
@@ -117,8 +118,18 @@ change('DROP TABLE root_3');
 wait_event_count('root', 'partition_removed', $removed + 2);
 like(told('root', 'partition_removed'), qr/^one that was dropped; /, 'and one that is dropped');
 is(ask('SELECT count(*) FROM root WHERE id BETWEEN 300 AND 499'), 53, 'their rows stay, as with the server\'s own subscriptions');
+change('TRUNCATE sub_1');
+wait_event_count('root', 'partition_truncated', 1);
+like(told('root', 'partition_truncated'), qr/^public\.sub_1; the rows that it had stay here/, 'one that is truncated by itself is told of');
 ask(q{SELECT livesync.resync_table('k', 'public.root')});
 resynced('root', 6, 'until the table is copied again');
+# All are by that of the root, which the stream has; other files with the same rows are nothing to tell of.
+change('TRUNCATE defaults', 'INSERT INTO defaults VALUES (2), (102)');
+change('VACUUM FULL root_1');
+ask(q{SELECT livesync.refresh_connector('k')}) for 1, 2;
+wait_caught_up($source, $target, 'k');
+same_tables($source, $db, $target, $db, ['public.defaults'], 'a root that is truncated');
+is(ask(q{SELECT string_agg(detail, ' ') FROM livesync.events WHERE event = 'partition_truncated' AND detail !~ 'sub_1'}), '', 'which tells of no partition');
 
 # --- a look that fails, a table that is held still ---------------------------------------------
 
