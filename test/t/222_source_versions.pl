@@ -135,6 +135,21 @@ SQL
 	$source->safe_psql('postgres', "UPDATE keyed SET v = 'before p' WHERE id = 5");
 	$source->safe_psql('postgres', "COMMIT PREPARED 'p'");
 	wait_sync($source, $target, 'c', target_db => $db);
+
+	# One that is known to be rolled back when it is decoded: 18 sends nothing of it but the end of its savepoints, of a
+	# transaction that it has not begun.
+	$target->safe_psql($db, "SELECT livesync.pause_connector('c')");
+	$source->safe_psql('postgres', <<"SQL");
+BEGIN;
+SAVEPOINT a;
+INSERT INTO keyed SELECT i, $rows(80001, 83000) i;
+RELEASE a;
+INSERT INTO keyed SELECT i, $rows(83001, 86000) i;
+ROLLBACK;
+INSERT INTO keyed VALUES (90000, 'after it');
+SQL
+	$target->safe_psql($db, "SELECT livesync.resume_connector('c')");
+	wait_sync($source, $target, 'c', target_db => $db);
 	same_tables($source, 'postgres', $target, $db, [ map { "public.$_" } qw(keyed keyless parts emptied) ],
 		"a source of version $version");
 	is($target->safe_psql($db, q{SELECT count(*) FROM livesync.events WHERE event = 'table_failed'}), '0', 'no table failed');
