@@ -94,6 +94,12 @@ remove_pending_index(const PendingIndex &index)
 			  {bigint_value(index.table_id), int_value(index.number)});
 }
 
+void
+forget_pending_indexes(int64 table_id)
+{
+	run_alone("DELETE FROM livesync.pending_index WHERE table_id = $1", {bigint_value(table_id)});
+}
+
 PendingIndex *
 find_key_index(int64 table_id)
 {

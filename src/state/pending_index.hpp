@@ -39,6 +39,7 @@ struct PendingIndexes
 void add_pending_index(const PendingIndex &index);
 void record_built(const PendingIndex &index, const char *name);
 void remove_pending_index(const PendingIndex &index);
+void forget_pending_indexes(int64 table_id);
 
 /* nullptr: none */
 PendingIndex *find_key_index(int64 table_id);

@@ -143,6 +143,20 @@ plain_sql(const NewIndex &index)
 
 } // namespace
 
+bool
+has_indexes(const char *schema, const char *name)
+{
+	Oid relid = find_table(schema, name);
+
+	if (!OidIsValid(relid))
+		return false;
+	Relation rel = relation_open(relid, AccessShareLock);
+	bool has = RelationGetIndexList(rel) != NIL;
+
+	relation_close(rel, AccessShareLock);
+	return has;
+}
+
 char *
 index_sql(const NewIndex &index)
 {

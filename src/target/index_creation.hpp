@@ -29,6 +29,9 @@ struct NewIndex
 	bool is_deferred;
 };
 
+/* Does the table have any? */
+bool has_indexes(const char *schema, const char *name);
+
 /* The name that it got, palloc'ed. */
 char *build_index(const NewIndex &index);
 

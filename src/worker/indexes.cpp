@@ -172,6 +172,7 @@ note_indexes(const state::Connector *config, const state::SyncedTable *table,
 	source::SourceIndexes from = source::read_indexes(control, table->source_oid);
 	bool has_key = false;
 
+	state::forget_pending_indexes(table->id);
 	for (int i = 0; i < from.count; i++)
 	{
 		const source::SourceIndex &it = from.indexes[i];
@@ -192,6 +193,15 @@ note_indexes(const state::Connector *config, const state::SyncedTable *table,
 			table->hypertable_column != nullptr ? '\0' : it.constraint, it.is_deferrable,
 			it.is_deferred, is_key, it.is_unique || it.constraint == 'x', false});
 	}
+}
+
+void
+note_indexes_again(const state::Connector *config, const state::SyncedTable *table,
+				   source::Connection *control)
+{
+	if (state::has_unbuilt_index(table->id) &&
+		!target::has_indexes(table->target_schema, table->target_name))
+		note_indexes(config, table, control);
 }
 
 void

@@ -16,9 +16,16 @@
 namespace worker
 {
 
-/* Note what the source has and the target shall have. */
+/* Note what the source has and the target shall have; what was noted before counts no more. */
 void note_indexes(const state::Connector *config, const state::SyncedTable *table,
 				  source::Connection *control);
+
+/*
+ * The same when a copy begins again and none is built yet: columns and keys may be others by now, and the index of a former key
+ * could perhaps never be built.
+ */
+void note_indexes_again(const state::Connector *config, const state::SyncedTable *table,
+						source::Connection *control);
 
 /* Build all of them now, in a table without rows. */
 void build_noted_indexes(const state::Connector *config, const state::SyncedTable *table);

@@ -249,6 +249,7 @@ begin_copy(const state::Connector *config, const state::SyncedTable *table,
 		target::empty_table(table->target_schema, table->target_name);
 	follow_catalog(FollowContext{config->name, control, table}, columns);
 	note_columns(table, control);
+	note_indexes_again(config, table, control);
 
 	target::TargetRelation *target = open_recorded_target(table, CurrentMemoryContext);
 

@@ -150,6 +150,33 @@ poll($target, 'postgres', "SELECT count(*) = 0 FROM livesync.pending_index");
 is($target->safe_psql('postgres', "SELECT conname, contype FROM pg_constraint WHERE conrelid = 'slow'::regclass AND contype <> 'n'"), 'slow_idx|p', 'the reader is gone, the constraint is there');
 $reader->quit;
 
+# --- another key while the rows are loaded -----------------------------------------------------
+
+# The copy begins again.  An index of the former key could not be built: its values are not unique any more.
+$source->safe_psql('postgres', 'CREATE TABLE rekeyed (id int PRIMARY KEY, n int NOT NULL, v int UNIQUE); INSERT INTO rekeyed SELECT i, i, i FROM generate_series(1, 10) i');
+failpoint($target, 'load_finished/public.rekeyed=wait');
+create_connector($target, 'postgres', 'rekeyed', conninfo($source), tables => ['public.rekeyed']);
+failpoint_reached($target, 'postgres', 'load_finished');
+$source->safe_psql('postgres', 'ALTER TABLE rekeyed DROP CONSTRAINT rekeyed_pkey, ADD PRIMARY KEY (n), DROP CONSTRAINT rekeyed_v_key; INSERT INTO rekeyed VALUES (1, 11, 1)');
+poll($target, 'postgres', "SELECT count(*) > 0 FROM livesync.events WHERE event = 'table_restarted' AND source_table = 'public.rekeyed'");
+clear_failpoints($target);
+wait_sync($source, $target, 'rekeyed');
+same_tables($source, 'postgres', $target, 'postgres', ['public.rekeyed'], 'another key while the rows are loaded');
+is($target->safe_psql('postgres', "SELECT string_agg(indexdef, ',') FROM pg_indexes WHERE tablename = 'rekeyed'"), 'CREATE UNIQUE INDEX rekeyed_pkey ON public.rekeyed USING btree (n)', 'it gets the indexes of now');
+
+# Somebody drops the target in the middle: it is made again, with its indexes.
+$source->safe_psql('postgres', 'CREATE TABLE made_again (id int PRIMARY KEY); INSERT INTO made_again SELECT i FROM generate_series(1, 10) i');
+failpoint($target, 'load_finished/public.made_again=wait');
+create_connector($target, 'postgres', 'made_again', conninfo($source), tables => ['public.made_again']);
+failpoint_reached($target, 'postgres', 'load_finished');
+$target->safe_psql('postgres', "SELECT livesync.pause_connector('made_again')");
+$target->safe_psql('postgres', 'DROP TABLE made_again');
+$source->safe_psql('postgres', 'ALTER TABLE made_again ADD v int');
+clear_failpoints($target);
+$target->safe_psql('postgres', "SELECT livesync.resume_connector('made_again')");
+wait_sync($source, $target, 'made_again');
+is($target->safe_psql('postgres', "SELECT string_agg(indexname, ',') FROM pg_indexes WHERE tablename = 'made_again'"), 'made_again_pkey', 'a target that was dropped in the middle is made again');
+
 # --- without rows, and with the key only ------------------------------------------------------
 
 $target->safe_psql('postgres', "ALTER SYSTEM SET livesync.create_indexes = off");
