@@ -95,12 +95,12 @@ struct ConnectorWorker
 	bool is_behind;		 /* the source sends what it has committed long ago */
 	int64 window_messages;
 	TimestampTz window_at;
-	bool is_dense;			 /* the window before had many */
-	bool has_napped;		 /* since the last commit */
-	TimestampTz quiet_since; /* in the middle of a source transaction; 0: it is not */
+	bool is_dense;	 /* the window before had many */
+	bool has_napped; /* since the last commit */
 
 	/* positions */
 	wire::Lsn received;
+	wire::Lsn told;				  /* of these, the source knows that */
 	wire::Lsn applied;			  /* everything before it is applied here, perhaps not flushed */
 	wire::Lsn origin;			  /* what the origin says */
 	wire::Lsn confirmed;		  /* flushed here: the source may forget it */
@@ -153,6 +153,11 @@ void note_refused_format(const ConnectorWorker *worker, const ErrorData *error);
 /* receive.cpp: true when something was received */
 bool receive_some(ConnectorWorker *worker);
 void send_position(ConnectorWorker *worker, bool now);
+/*
+ * While few messages come: a walsender that does not know that all has arrived sends a sign of life before each transaction,
+ * which comes later for that.
+ */
+bool is_answer_due(ConnectorWorker *worker);
 /* As they come. */
 void take_message(ConnectorWorker *worker, std::string_view raw);
 /* From a temporary file.  False: this one cannot be applied ahead, and nothing was done. */
@@ -180,8 +185,8 @@ bool is_dense(ConnectorWorker *worker);
 /* A commit has come: is it an old one? */
 void note_age(ConnectorWorker *worker);
 void nap(ConnectorWorker *worker);
-/* Is the rest of a transaction on its way, so that to sleep and be woken would take longer than it does? */
-bool is_rest_near(ConnectorWorker *worker, bool any);
+/* Few messages come, and nothing is there to be received: the first change of a transaction need not wait for the others. */
+bool apply_early(ConnectorWorker *worker);
 
 /* streamed_commit.cpp */
 void take_streamed_commit(ConnectorWorker *worker, const wire::StreamCommit &commit);

@@ -234,9 +234,11 @@ settle(const ConnectorWorker *worker)
 void
 wait_for_something(ConnectorWorker *worker)
 {
-	bool is_busy = worker->nmarks > 0 || worker->is_polling || worker->tables_changed;
+	bool is_busy = worker->is_polling || worker->tables_changed;
+	/* what is committed is flushed by the WAL writer, by and by */
+	long rest_ms = worker->nmarks > 0 ? Min(WalWriterDelay, kIdleMs) : kIdleMs;
 
-	(void) source::wait_readable(worker->stream_connection, is_busy ? kBusyMs : kIdleMs);
+	(void) source::wait_readable(worker->stream_connection, is_busy ? kBusyMs : rest_ms);
 }
 
 void
@@ -256,12 +258,8 @@ run(ConnectorWorker *worker)
 
 		bool any = receive_some(worker);
 
-		if (is_rest_near(worker, any))
-		{
-			if (worker->batch_changes > 0)
-				begin_local(worker);
+		if (!any && apply_early(worker))
 			continue;
-		}
 		if (!any && worker->has_uncommitted && !worker->has_napped &&
 			(worker->is_behind || is_dense(worker)))
 		{
@@ -271,7 +269,7 @@ run(ConnectorWorker *worker)
 		/* nothing more is there: what is whole is committed at once */
 		if (!any && !worker->in_source_transaction && worker->has_uncommitted)
 			commit_local(worker);
-		send_position(worker, false);
+		send_position(worker, !any && !worker->in_source_transaction && is_answer_due(worker));
 		CHECK_FOR_INTERRUPTS();
 		check_configuration();
 		if (is_at_boundary(worker))

@@ -384,7 +384,14 @@ send_position(ConnectorWorker *worker, bool now)
 		return;
 	source::send_feedback(worker->stream, worker->received, worker->confirmed, worker->applied);
 	my_entry()->flushed = worker->confirmed;
+	worker->told = worker->received;
 	worker->feedback_at = at;
+}
+
+bool
+is_answer_due(ConnectorWorker *worker)
+{
+	return worker->received > worker->told && !is_dense(worker);
 }
 
 bool

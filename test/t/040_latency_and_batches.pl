@@ -1,4 +1,5 @@
-# What is proved: a lone commit is visible at the target soon after it was made; when much comes at
+# What is proved: a lone commit is visible at the target soon after it was made, and rows of one transaction that can only
+# stand together are written together, also when its messages come one by one; when much comes at
 # once, many source transactions share one local transaction; and no source transaction is ever half
 # visible, however it is cut into sets of changes.
 #
@@ -22,10 +23,13 @@ $source->safe_psql('postgres', <<"SQL");
 CREATE TABLE lone (id int PRIMARY KEY, at timestamptz NOT NULL);
 CREATE TABLE a (id int PRIMARY KEY, v int NOT NULL);
 CREATE TABLE b (id int PRIMARY KEY, v int NOT NULL);
+CREATE TABLE turn (id int PRIMARY KEY, v int NOT NULL UNIQUE DEFERRABLE INITIALLY DEFERRED);
 CREATE TABLE log (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, many boolean NOT NULL);
 INSERT INTO a SELECT n, 0 FROM generate_series(1, @{[ROWS]}) n;
 INSERT INTO b SELECT n, 0 FROM generate_series(1, @{[ROWS]}) n;
+INSERT INTO turn VALUES (0, 1);
 SQL
+$target->safe_psql('postgres', 'CREATE TABLE turn (id int PRIMARY KEY, v int NOT NULL UNIQUE)');
 create_connector($target, 'postgres', 'c', conninfo($source));
 wait_sync($source, $target, 'c');
 
@@ -62,6 +66,17 @@ SELECT round((1000 * percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds))::nume
 SQL
 diag("a lone commit is visible after $median ms (median of " . LONE . "), at most $worst ms");
 cmp_ok($median, '<', 1000, 'a lone commit is visible within a second');
+
+# Two rows take turns at a value that only one can have here at any time; the source looks at its commit.  The first of the
+# changes is there before the others are.
+for my $i (1 .. LONE)
+{
+	$source->safe_psql('postgres', "BEGIN; INSERT INTO turn VALUES ($i, 1); DELETE FROM turn WHERE id = $i - 1; COMMIT");
+	wait_caught_up($source, $target, 'c');
+}
+same_tables($source, 'postgres', $target, 'postgres', ['public.turn'], 'rows that take turns');
+is($target->safe_psql('postgres', "SELECT count(*) FROM livesync.events WHERE source_table = 'public.turn' AND event = 'table_failed'"),
+	'0', 'and no change came before the one that it needs');
 
 # --- whole transactions, all the time ----------------------------------------------------------
 
