@@ -75,11 +75,13 @@ ExportedSnapshot export_snapshot(Connection *connection, Oid table, const char *
 
 /*
  * Fetch one row by its key from the table as it is now.  Texts, a nullptr for NULL.  The answer says something of a change
- * only if the change's transaction is visible in `snapshot` (pg_current_snapshot() of the same statement).
+ * only if the change's transaction is visible in `snapshot` (pg_current_snapshot() of the same statement), and only if it is
+ * the same table still that has the name.
  */
 struct FetchedRow
 {
 	char *snapshot;
+	Oid table;
 	bool found;
 	char **values; /* in the order of `columns`; nullptr when not found */
 };

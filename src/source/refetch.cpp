@@ -56,8 +56,10 @@ fetch_sql(const FetchRequest &request)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT pg_current_snapshot()::text, t.* FROM (SELECT 1) one "
-								 "LEFT JOIN (");
+	appendStringInfo(&sql,
+					 "SELECT pg_current_snapshot()::text, %s::regclass::oid, t.* "
+					 "FROM (SELECT 1) one LEFT JOIN (",
+					 quote_string(request.table));
 	append_branch(&sql, request, "ONLY ");
 	appendStringInfoString(&sql, " UNION ALL ");
 	append_branch(&sql, request, "");
@@ -76,6 +78,19 @@ needs_text(PGresult *result)
 		   strcmp(result_sqlstate(result), "0A000") == 0;
 }
 
+/* A change of before asks for columns that are not there any more: nobody can give it their values now. */
+[[noreturn]] void
+raise_other_columns(const FetchRequest &request, PGresult *result)
+{
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+					errmsg("could not fetch a row of table %s: %s", request.table,
+						   PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY)),
+					errdetail("A change from before the source's columns were renamed or dropped "
+							  "needs it."),
+					errhint("Give the target the columns that the source has now (ALTER TABLE), "
+							"then call livesync.resync_table().")));
+}
+
 PGresult *
 fetch(Connection *control, FetchRequest *request)
 {
@@ -86,6 +101,8 @@ fetch(Connection *control, FetchRequest *request)
 		request->as_text = true;
 		result = try_query(control, limit_lock_wait(fetch_sql(*request), LockTimeout));
 	}
+	if (strcmp(result_sqlstate(result), "42703") == 0)
+		raise_other_columns(*request, result);
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		raise_remote_error(control, result, psprintf("fetch a row of table %s", request->table));
 	return result;
@@ -112,12 +129,13 @@ fetch_row(Connection *control, const char *schema, const char *name, int ncolumn
 	PGresult *result = fetch(control, &request);
 
 	row.snapshot = get_text(result, 0, 0);
-	row.found = get_bool(result, 0, 1);
+	row.table = get_oid(result, 0, 1);
+	row.found = get_bool(result, 0, 2);
 	if (!row.found)
 		return row;
 	row.values = static_cast<char **>(palloc0(sizeof(char *) * Max(ncolumns, 1)));
 	for (int i = 0; i < ncolumns; i++)
-		row.values[i] = get_text(result, 0, i + 2);
+		row.values[i] = get_text(result, 0, i + 3);
 	return row;
 }
 

@@ -47,7 +47,8 @@ refetch_row(Drain *drain, const state::AsideKey &key, int ncolumns, char **colum
 		source::fetch_row(drain->control, table->source_schema, table->source_name, ncolumns,
 						  columns, key.count, key.columns, key.texts, table->row_filter);
 
-	if (!are_visible(xids, nxids, row.snapshot))
+	/* another table has the name for now, perhaps for a moment only: the next look at the source will tell */
+	if (row.table != table->source_oid || !are_visible(xids, nxids, row.snapshot))
 		return false;
 	drain->has_refetched = true;
 	*found = row.found;

@@ -197,6 +197,37 @@ SQL
 poll($target, 'postgres', "SELECT string_agg(detail, ' ') ~ '^Options of publication \"mine\" were set at the source' FROM livesync.events WHERE event = 'publication_altered'");
 is($target->safe_psql('postgres', "SELECT connector, source_table, count(*) FROM livesync.events WHERE event = 'publication_altered' GROUP BY 1, 2"), 'mine||1', 'it is told of, once');
 
+# --- rows that are asked for, of a table that is another one by now ------------------------------
+# A key that has another name by now: there is no row to ask for, and the hint says what is left to do.
+$source->safe_psql('postgres', "CREATE TABLE named (id int PRIMARY KEY, large text); ALTER TABLE named ALTER large SET STORAGE EXTERNAL; INSERT INTO named SELECT i, repeat('0123456789', 500) || i FROM generate_series(1, 20) i");
+$target->safe_psql('postgres', "SELECT livesync.add_table('c', 'public.named')");
+wait_sync($source, $target, 'c');
+$target->safe_psql('postgres', "SELECT livesync.pause_table('c', 'public.named')");
+wait_state($target, 'postgres', 'c', 'public.named', 'paused');
+$source->safe_psql('postgres', 'UPDATE named SET id = id + 100 WHERE id < 10; ALTER TABLE named RENAME id TO number');
+$target->safe_psql('postgres', "SELECT livesync.resume_table('c', 'public.named')");
+my ($why, $hint) = failure_of($target, 'postgres', 'c', 'public.named');
+like($why, qr/could not fetch a row of table "public"."named": column "id" does not exist/, 'a row that cannot be asked for');
+like($hint, qr/Give the target the columns that the source has now .*resync_table/, 'and what to do');
+$target->safe_psql('postgres', 'ALTER TABLE named RENAME id TO number');
+$target->safe_psql('postgres', "SELECT livesync.resync_table('c', 'public.named')");
+is_same('rows of a key that has another name', 'public.named');
+
+# A table whose name another one has for a moment, between two looks: no row of that one is taken.
+$target->safe_psql('postgres', "SELECT livesync.pause_table('c', 'public.named')");
+wait_state($target, 'postgres', 'c', 'public.named', 'paused');
+$target->safe_psql('postgres', q{ALTER SYSTEM SET livesync.poll_interval = '1h'});
+$target->safe_psql('postgres', $_) for 'SELECT pg_reload_conf()', "SELECT livesync.refresh_connector('c')", "SELECT livesync.refresh_connector('c')";
+$source->safe_psql('postgres', 'UPDATE named SET number = number + 100 WHERE number < 105');
+$source->safe_psql('postgres', "BEGIN; ALTER TABLE named RENAME TO away; CREATE TABLE named AS SELECT number, 'another' AS large FROM away; COMMIT");
+$target->safe_psql('postgres', "SELECT livesync.resume_table('c', 'public.named')");
+poll($source, 'postgres', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name LIKE 'livesync%' AND query ~ 'LEFT JOIN .SELECT true AS found, "number", "large" FROM'});
+wait_caught_up($source, $target, 'c');
+$source->safe_psql('postgres', 'BEGIN; DROP TABLE named; ALTER TABLE away RENAME TO named; COMMIT');
+$target->safe_psql('postgres', 'ALTER SYSTEM RESET livesync.poll_interval');
+$target->safe_psql('postgres', 'SELECT pg_reload_conf()');
+is_same('rows of a table whose name another one had', 'public.named');
+
 is($target->safe_psql('postgres', "SELECT source_table, last_error FROM livesync.tables WHERE state <> 'streaming'"), '', 'all tables stream');
 
 check_logs($source, $target);
