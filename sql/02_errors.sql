@@ -3,12 +3,15 @@ SELECT livesync.create_connector(NULL, 'dbname=x');
 SELECT livesync.create_connector('', 'dbname=x');
 SELECT livesync.create_connector(repeat('n', 41), 'dbname=x');
 SELECT livesync.create_connector('c', NULL);
+SELECT livesync.create_connector('c', '');
 SELECT livesync.create_connector('c', 'no connection string');
 SELECT livesync.create_connector('c', 'dbname=x', copy_workers => 0);
 SELECT livesync.create_connector('c', 'dbname=x', tables => '{}');
 SELECT livesync.create_connector('c', 'dbname=x', tables => '{NULL}');
 SELECT livesync.create_connector('c', 'dbname=x', tables => '{no_schema}');
 SELECT livesync.create_connector('c', 'dbname=x', publications => '{p}', tables => '{a.b}');
+SELECT livesync.create_connector('c', 'dbname=x', target_schema => '');
+SELECT livesync.create_connector('c', 'dbname=x', target_schema => repeat('s', 64));
 SELECT livesync.alter_connector('nobody');
 SELECT livesync.pause_connector('nobody');
 SELECT livesync.resume_connector('nobody');
@@ -32,6 +35,10 @@ SELECT connector, status, bar, percent, tables_total, lag, lag_bytes FROM livesy
 SELECT livesync.refresh_connector('off');
 SELECT livesync.retry_table('off', 'a.b');
 SELECT livesync.wait_for_sync('off', '0 s');
+-- a deadline that is over already
+SELECT livesync.wait_for_sync('off', '-1 s');
+SELECT livesync.wait_for_lsn('off', '0/1', '-1 s');
+SELECT livesync.alter_connector('off', source => '');
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT livesync.wait_for_sync('off', '0 s');
 ROLLBACK;

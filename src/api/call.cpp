@@ -48,7 +48,7 @@ text_array_argument(FunctionCallInfo fcinfo, int number, const char *name, int *
 	if (*count == 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("argument \"%s\" must not be empty", name),
-						errhint("Leave it out to mean every table.")));
+						errhint("Leave it out, or name at least one.")));
 	return texts;
 }
 
@@ -132,15 +132,19 @@ find_table(const state::Connector *connector, const char *name, state::RowLock l
 	return table;
 }
 
+constexpr int64 kLongestWaitMs = INT64CONST(1000) * 366 * 86400000;
+
 int64
 timeout_argument(FunctionCallInfo fcinfo, int number)
 {
 	if (PG_ARGISNULL(number))
 		return -1;
 	Interval *interval = PG_GETARG_INTERVAL_P(number);
+	int64 milliseconds =
+		interval->time / 1000 + ((int64) interval->day + (int64) interval->month * 30) * 86400000;
 
-	return interval->time / 1000 +
-		   ((int64) interval->day + (int64) interval->month * 30) * 86400000;
+	/* a deadline that is over is one at once; nobody waits for longer than the calendar goes */
+	return Max(0, Min(milliseconds, kLongestWaitMs));
 }
 
 /* Looking takes the time of those who work: the longer it takes, the less often. */

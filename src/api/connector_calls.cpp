@@ -1,7 +1,7 @@
 /*
  * api/connector_calls.cpp
  *
- * create, pause, resume, drop, refresh.  A call records what is wanted; workers do the rest when its
+ * create, alter, pause, resume, drop.  A call records what is wanted; workers do the rest when its
  * transaction has committed.  What can be checked at once is checked at once.
  */
 #include "api/call.hpp"
@@ -116,6 +116,44 @@ insert_connector(state::Connector *config)
 	return id;
 }
 
+void
+refuse_this_database(const state::Connector *connector, source::Connection *control)
+{
+	if (source::is_this_database(control))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the source of connector \"%s\" is this very database", connector->name),
+				 errdetail("Each change that is applied would be another change to apply."),
+				 errhint("Give the address and the database name of the source.")));
+}
+
+/* An empty connection string would be whatever the environment of this server says. */
+void
+check_source_argument(const char *source)
+{
+	if (source == nullptr || source[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("a connector must have a source"),
+				 errhint("Give a connection string, as for psql, or the name of a foreign "
+						 "server.")));
+}
+
+/* A name that is cut off would be looked for in vain. */
+void
+check_target_schema(const char *schema)
+{
+	if (schema == nullptr)
+		return;
+	if (schema[0] == '\0')
+		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME),
+						errmsg("argument \"target_schema\" must not be empty"),
+						errhint("Leave it out to keep each table's schema.")));
+	if (strlen(schema) >= NAMEDATALEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_NAME_TOO_LONG), errmsg("schema name \"%s\" is too long", schema),
+				 errdetail("At most %d bytes are allowed.", NAMEDATALEN - 1)));
+}
+
 /* Tables of publications that exist are listed at once, so that waiting for them means something. */
 void
 look_at_source(state::Connector *config)
@@ -126,13 +164,7 @@ look_at_source(state::Connector *config)
 	worker::keep_host_key(config, control);
 	bool uses_own = config->own_publication != nullptr;
 
-	if (source::is_this_database(control))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the source of connector \"%s\" is this very database", config->name),
-				 errdetail("Each change that is applied would be another change to apply."),
-				 errhint("Give the address and the database name of the source.")));
-
+	refuse_this_database(config, control);
 	source::check_prerequisites(control, uses_own ? 0 : config->npublications,
 								uses_own ? nullptr : config->publications, true);
 	if (uses_own)
@@ -186,6 +218,7 @@ try_source(state::Connector *connector)
 		worker::address_of(connector), connector->slot_name, source::Purpose::control);
 
 	worker::keep_host_key(connector, control);
+	refuse_this_database(connector, control);
 	source::close_connection(control);
 }
 
@@ -199,14 +232,6 @@ change_source(const state::Connector *connector)
 	/* who has it sees its history */
 	run_alone("UPDATE livesync.event SET owner = $2 WHERE connector = $1 AND owner <> $2",
 			  {text_value(connector->name), oid_value(connector->owner)});
-}
-
-bool
-is_refresh_done(void *context)
-{
-	const uint32 *request = (const uint32 *) context;
-
-	return worker::is_refreshed((int) request[0], request[1]);
 }
 
 /*
@@ -286,7 +311,6 @@ PG_FUNCTION_INFO_V1(livesync_alter_connector);
 PG_FUNCTION_INFO_V1(livesync_pause_connector);
 PG_FUNCTION_INFO_V1(livesync_resume_connector);
 PG_FUNCTION_INFO_V1(livesync_drop_connector);
-PG_FUNCTION_INFO_V1(livesync_refresh_connector);
 
 PGDLLEXPORT Datum
 livesync_create_connector(PG_FUNCTION_ARGS)
@@ -315,9 +339,7 @@ livesync_create_connector(PG_FUNCTION_ARGS)
 	Role caller = become_extension();
 
 	check_new_name(config.name);
-	if (config.source == nullptr)
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("a connector must have a source")));
+	check_source_argument(config.source);
 	source::check_address({config.source, config.owner});
 	if (config.copy_workers < 1)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -328,6 +350,7 @@ livesync_create_connector(PG_FUNCTION_ARGS)
 				 errmsg("publications and tables cannot be given together"),
 				 errhint("Give tables alone to let the connector make a publication of them.")));
 	check_table_names(config.nwanted_tables, config.wanted_tables);
+	check_target_schema(config.target_schema);
 	check_schema_changes(config.schema_changes);
 	config.slot_name = make_slot_name(config.name);
 	if (config.publications == nullptr)
@@ -357,6 +380,9 @@ livesync_alter_connector(PG_FUNCTION_ARGS)
 	worker::require_preloaded();
 	state::Connector *connector = find_connector(required_argument(fcinfo, 0, "name"));
 	char *new_source = text_argument(fcinfo, 1);
+	if (new_source != nullptr)
+		check_source_argument(new_source);
+
 	int count;
 	char **publications = text_array_argument(fcinfo, 2, "publications", &count);
 	char *new_owner = text_argument(fcinfo, 4);
@@ -452,22 +478,6 @@ livesync_drop_connector(PG_FUNCTION_ARGS)
 	else
 		api::drop_original(connector, force);
 	restore_role(caller);
-	PG_RETURN_VOID();
-}
-
-PGDLLEXPORT Datum
-livesync_refresh_connector(PG_FUNCTION_ARGS)
-{
-	worker::require_preloaded();
-	state::Connector *connector = api::find_connector(api::required_argument(fcinfo, 0, "name"));
-
-	if (!connector->enabled)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("connector \"%s\" is paused", connector->name),
-						errhint("Call livesync.resume_connector() first.")));
-	uint32 request[2] = {(uint32) connector->id, worker::request_refresh(connector->id)};
-
-	(void) api::wait_until(api::is_refresh_done, request, -1);
 	PG_RETURN_VOID();
 }
 }
