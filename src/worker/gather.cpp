@@ -28,7 +28,7 @@ namespace
 constexpr int kWindowMs = 10;
 constexpr int kManyInAWindow = 200;
 constexpr long kNapMs = 1;
-constexpr long kLongNapMs = 10;
+constexpr long kLongNapMs = 30;
 constexpr int64 kBehindUs = USECS_PER_SEC;
 
 /*
