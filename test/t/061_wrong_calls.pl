@@ -31,10 +31,10 @@ my $session = session($target, $db, 'waiting');
 $source->stop('fast');
 poll($target, $db, q{SELECT last_error IS NOT NULL FROM livesync.connectors});
 start_query($session, q{SELECT livesync.refresh_connector('c')});
-wait_row($target, $db, q{SELECT 1 FROM pg_stat_activity WHERE application_name = 'waiting' AND query ~ 'refresh_connector' AND state = 'active'});
+wait_row($target, $db, q{SELECT 1 FROM pg_stat_activity WHERE application_name = 'waiting' AND query ~ 'refresh_connector' AND wait_event_type = 'Extension'});
 $target->safe_psql($db, q{SELECT livesync.pause_connector('c')});
 my $said = finish_query($session);
-like($said, qr/WARNING:  connector "c" is failing\n.*connect.*\nHINT:  This call goes on waiting/s, 'refresh_connector tells why it waits');
+like($said, qr/WARNING:  connector "c" is failing\nDETAIL:  .*\nHINT:  This call goes on waiting/s, 'refresh_connector tells why it waits');
 like($said, qr/ERROR:  connector "c" is paused\n.*resume_connector/, 'and ends when nobody will look any more');
 
 $target->safe_psql($db, q{SELECT livesync.resume_connector('c')});
