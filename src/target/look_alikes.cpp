@@ -34,11 +34,10 @@ found_lines(const SPITupleTable *result)
 StatementRun
 look_alikes_wanted(const StatementRun &what, uint64 found, MemoryContext context)
 {
-	bool is_for_same = what.kind == kDeleteSame || what.kind == kUpdateSame;
 	StatementRun rest = what;
 
 	rest.count = 0;
-	if (!is_for_same || !what.relation->has_look_alikes || found >= what.count)
+	if (!finds_same(what.kind) || !what.relation->has_look_alikes || found >= what.count)
 		return rest;
 
 	Bitmapset *lines = found_lines(SPI_tuptable);

@@ -19,9 +19,7 @@ constexpr int kLookAgainMs = 1000;
 Likeness
 likeness_of(const StatementRun &what)
 {
-	bool is_same = what.kind == kDeleteSame || what.kind == kUpdateSame;
-
-	return is_same ? Likeness::same : Likeness::equal;
+	return finds_same(what.kind) ? Likeness::same : Likeness::equal;
 }
 
 char *

@@ -23,6 +23,13 @@ enum StatementKind
 	kWriters, /* who wrote the rows found */
 };
 
+/* Does it find rows that are the same, and leave those that are only equal to another one? */
+inline bool
+finds_same(int kind)
+{
+	return kind == kDeleteSame || kind == kUpdateSame;
+}
+
 /*
  * One row needs no set: it comes as parameters, one for each column of row_shape.  Making a set of one row and joining it takes
  * as long as writing it.
