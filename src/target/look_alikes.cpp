@@ -13,20 +13,21 @@ namespace target
 namespace
 {
 
-Bitmapset *
-found_lines(const SPITupleTable *result)
+/* For each of `count` lines: was a row found for it? */
+bool *
+found_lines(const SPITupleTable *result, size_t count)
 {
 	int column = SPI_fnumber(result->tupdesc, kLineName);
-	Bitmapset *lines = nullptr;
+	bool *found = (bool *) palloc0(count);
 
 	for (uint64 i = 0; i < result->numvals; i++)
 	{
 		bool is_null;
 		Datum line = SPI_getbinval(result->vals[i], result->tupdesc, column, &is_null);
 
-		lines = bms_add_member(lines, (int) DatumGetInt64(line) - 1);
+		found[DatumGetInt64(line) - 1] = true;
 	}
-	return lines;
+	return found;
 }
 
 } // namespace
@@ -40,11 +41,11 @@ look_alikes_wanted(const StatementRun &what, uint64 found, MemoryContext context
 	if (!finds_same(what.kind) || !what.relation->has_look_alikes || found >= what.count)
 		return rest;
 
-	Bitmapset *lines = found_lines(SPI_tuptable);
+	bool *is_found = found_lines(SPI_tuptable, what.count);
 	WriteRow *rows = (WriteRow *) MemoryContextAllocHuge(context, sizeof(WriteRow) * what.count);
 
 	for (size_t i = 0; i < what.count; i++)
-		if (!bms_is_member((int) i, lines))
+		if (!is_found[i])
 			rows[rest.count++] = what.rows[i];
 	rest.kind = what.kind == kDeleteSame ? kDeleteEqual : kUpdateEqual;
 	rest.rows = rows;
