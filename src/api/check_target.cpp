@@ -8,6 +8,7 @@
  */
 #include "api/check.hpp"
 
+#include "base/names.hpp"
 #include "base/sql.hpp"
 #include "target/hypertable.hpp"
 #include "target/relation.hpp"
@@ -27,10 +28,7 @@ is_published(const TargetQuestion &question, const source::SourceColumn &column)
 {
 	if (question.npublished == 0)
 		return column.generated == '\0';
-	for (int i = 0; i < question.npublished; i++)
-		if (strcmp(question.published[i], column.name) == 0)
-			return true;
-	return false;
+	return base::is_among(column.name, question.npublished, question.published);
 }
 
 /* A comma-separated list that grows. */
@@ -223,10 +221,7 @@ check_without_key_index(CheckList *list, Oid relid, const TargetQuestion &questi
 	const target::Hypertable *hypertable = target::read_hypertable(relid);
 	const char *time = hypertable != nullptr ? hypertable->dimensions[0] : nullptr;
 
-	for (int i = 0; time != nullptr && i < question.nkeys; i++)
-		if (strcmp(question.keys[i], time) == 0)
-			time = nullptr;
-	if (time == nullptr)
+	if (time == nullptr || base::is_among(time, question.nkeys, question.keys))
 		return source::add_check(
 			list, Check{"target table", label, CheckStatus::warning,
 						"it has no unique index, not deferrable, on exactly the columns of the key",

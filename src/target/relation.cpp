@@ -6,6 +6,7 @@
 #include "target/relation.hpp"
 
 #include "base/compat.hpp"
+#include "base/names.hpp"
 #include "base/sql.hpp"
 #include "target/hypertable.hpp"
 #include "target/row_origin.hpp"
@@ -269,9 +270,8 @@ choose_keys(TargetRelation *it, Relation rel, const RelationSpec &spec)
 	}
 	/* in the order of the columns, as everywhere else */
 	for (int i = 0; i < spec.ncolumns; i++)
-		for (int k = 0; k < spec.nfallback_keys; k++)
-			if (strcmp(spec.columns[i], spec.fallback_keys[k]) == 0)
-				it->keys[it->nkeys++] = (uint16) i;
+		if (base::is_among(spec.columns[i], spec.nfallback_keys, spec.fallback_keys))
+			it->keys[it->nkeys++] = (uint16) i;
 	if (it->nkeys < spec.nfallback_keys || (spec.must_be_unique && !find_key_index(it, rel)))
 		it->nkeys = 0;
 	if (it->nkeys == 0)

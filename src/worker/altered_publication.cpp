@@ -5,6 +5,7 @@
  */
 #include "worker/altered_publication.hpp"
 
+#include "base/names.hpp"
 #include "source/result.hpp"
 #include "state/event.hpp"
 
@@ -58,16 +59,6 @@ was_written_again(const Texts &before, const char *now)
 	return false;
 }
 
-bool
-are_same(const Texts &a, const Texts &b)
-{
-	bool same = a.count == b.count;
-
-	for (int i = 0; i < a.count && same; i++)
-		same = strcmp(a.texts[i], b.texts[i]) == 0;
-	return same;
-}
-
 } // namespace
 
 void
@@ -82,7 +73,8 @@ watch_publications(ConnectorWorker *worker)
 
 	for (int i = 0; i < now.count; i++)
 		now.texts[i] = source::get_text(result, i, 1);
-	if (are_same(before, now) || !try_record_seen(config->id, now))
+	if (base::are_same_names(before.count, before.texts, now.count, now.texts) ||
+		!try_record_seen(config->id, now))
 		return;
 	for (int i = 0; i < now.count; i++)
 		if (was_written_again(before, now.texts[i]))

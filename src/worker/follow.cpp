@@ -6,6 +6,7 @@
 #include "worker/follow.hpp"
 
 #include "base/compat.hpp"
+#include "base/names.hpp"
 #include "source/result.hpp"
 #include "source/snapshot.hpp"
 #include "state/event.hpp"
@@ -313,11 +314,8 @@ has_lost_key(const FollowContext &context, const StreamRelation *relation, uint3
 	(void) is_visible_at_source(context.control, xid);
 
 	char **key = source::read_key_columns(context.control, table->source_oid, &count);
-	bool is_same_key = count == table->nkey_columns;
 
-	for (int k = 0; k < count && is_same_key; k++)
-		is_same_key = strcmp(key[k], table->key_columns[k]) == 0;
-	return !is_same_key;
+	return !base::are_same_names(count, key, table->nkey_columns, table->key_columns);
 }
 
 } // namespace

@@ -10,6 +10,7 @@
 #include "worker/indexes.hpp"
 
 #include "base/failpoint.hpp"
+#include "base/names.hpp"
 #include "base/settings.hpp"
 #include "base/subtransaction.hpp"
 #include "base/transaction.hpp"
@@ -130,28 +131,13 @@ finish_index(IndexJob *job)
 	state::remove_pending_index(*job->index);
 }
 
-bool
-has_all(int count, char **names, int nwanted, char **wanted)
-{
-	for (int w = 0; w < nwanted; w++)
-	{
-		bool found = false;
-
-		for (int i = 0; i < count; i++)
-			found |= strcmp(names[i], wanted[w]) == 0;
-		if (!found)
-			return false;
-	}
-	return true;
-}
-
 /* The one by which rows are found while catching up. */
 bool
 is_key_index(const state::SyncedTable *table, const source::SourceIndex &index)
 {
 	return index.is_unique && index.is_plain && table->nkey_columns > 0 &&
 		   index.nkey == table->nkey_columns &&
-		   has_all(index.nkey, index.key, table->nkey_columns, table->key_columns);
+		   base::are_among(table->nkey_columns, table->key_columns, index.nkey, index.key);
 }
 
 /* A hypertable has its primary key from the start, and knows no constraint that takes an index over. */
@@ -180,7 +166,7 @@ note_indexes(const state::Connector *config, const state::SyncedTable *table,
 
 		if (!is_wanted(table, it, is_key))
 			continue;
-		if (!has_all(table->ncolumns, table->columns, it.ncolumns, it.columns))
+		if (!base::are_among(it.ncolumns, it.columns, table->ncolumns, table->columns))
 		{
 			state::record_event(
 				config->name, state::source_table_name(table), "index_skipped",

@@ -6,6 +6,7 @@
  */
 #include "worker/drain.hpp"
 
+#include "base/names.hpp"
 #include "source/chunk_reader.hpp"
 #include "source/snapshot.hpp"
 #include "state/aside.hpp"
@@ -98,16 +99,6 @@ written_hook(void *context, const target::TargetRelation *relation, const wire::
 	base::restore_role(owner);
 }
 
-bool
-has_same_columns(const state::AsideKey &a, const state::AsideKey &b)
-{
-	bool is_same = a.count == b.count;
-
-	for (int i = 0; i < a.count && is_same; i++)
-		is_same = strcmp(a.columns[i], b.columns[i]) == 0;
-	return is_same;
-}
-
 /* By the columns that the rows were set aside by: the table's key may be another one by now. */
 target::TargetRelation *
 open_by_key(const state::SyncedTable *table, const state::AsideKey &key)
@@ -189,7 +180,8 @@ restore_aside(Drain *drain)
 		wire::Value *values = (wire::Value *) palloc(sizeof(wire::Value) * (table->ncolumns + 1));
 		bool found = false;
 
-		if (target != nullptr && !has_same_columns(key, opened_by))
+		if (target != nullptr &&
+			!base::are_same_names(key.count, key.columns, opened_by.count, opened_by.columns))
 		{
 			target::close_target(target);
 			target = nullptr;

@@ -5,6 +5,7 @@
  */
 #include "worker/routes.hpp"
 
+#include "base/names.hpp"
 #include "state/spool.hpp"
 
 namespace worker
@@ -322,8 +323,7 @@ open_recorded_target(const state::SyncedTable *table, MemoryContext parent)
 	bool *is_key = (bool *) palloc0(sizeof(bool) * (table->ncolumns + 1));
 
 	for (int i = 0; i < table->ncolumns; i++)
-		for (int k = 0; k < table->nkey_columns; k++)
-			is_key[i] |= strcmp(table->columns[i], table->key_columns[k]) == 0;
+		is_key[i] = base::is_among(table->columns[i], table->nkey_columns, table->key_columns);
 	spec.schema = table->target_schema;
 	spec.name = table->target_name;
 	spec.ncolumns = table->ncolumns;

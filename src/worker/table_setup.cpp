@@ -5,6 +5,7 @@
  */
 #include "worker/table_setup.hpp"
 
+#include "base/names.hpp"
 #include "state/event.hpp"
 #include "state/shape.hpp"
 #include "target/apply.hpp"
@@ -22,27 +23,9 @@ namespace
 {
 
 bool
-is_among(const char *name, int count, const char *const *names)
-{
-	for (int i = 0; i < count; i++)
-		if (strcmp(names[i], name) == 0)
-			return true;
-	return false;
-}
-
-bool
 is_published_column(const state::SyncedTable *table, const char *name)
 {
-	return is_among(name, table->ncolumns, table->columns);
-}
-
-bool
-are_all_published(const state::SyncedTable *table, int count, char **names)
-{
-	for (int i = 0; i < count; i++)
-		if (!is_published_column(table, names[i]))
-			return false;
-	return true;
+	return base::is_among(name, table->ncolumns, table->columns);
 }
 
 void
@@ -51,7 +34,7 @@ add_keys(const state::SyncedTable *table, source::Connection *control, target::N
 	int count;
 	char **keys = source::read_key_columns(control, table->source_oid, &count);
 
-	if (!are_all_published(table, count, keys))
+	if (!base::are_among(count, keys, table->ncolumns, table->columns))
 		return;
 	it->nkeys = count;
 	it->keys = keys;
@@ -63,7 +46,7 @@ add_time_to_key(const state::SyncedTable *table, target::NewTable *it)
 {
 	const char *column = table->hypertable_column;
 
-	if (column == nullptr || it->nkeys == 0 || is_among(column, it->nkeys, it->keys))
+	if (column == nullptr || it->nkeys == 0 || base::is_among(column, it->nkeys, it->keys))
 		return;
 	const char **keys = (const char **) palloc(sizeof(char *) * (it->nkeys + 1));
 
@@ -91,7 +74,7 @@ create_hypertable(const state::Connector *config, const state::SyncedTable *tabl
 	target::restore_role(role);
 	state::record_event(config->name, name, "hypertable_created",
 						psprintf("%s.%s by %s", table->target_schema, table->target_name, column));
-	if (table->nkey_columns > 0 && !is_among(column, table->nkey_columns, table->key_columns))
+	if (table->nkey_columns > 0 && !base::is_among(column, table->nkey_columns, table->key_columns))
 		state::record_event(
 			config->name, name, "key_without_time",
 			psprintf("The key of the source does not contain %s, which every unique "
