@@ -115,6 +115,22 @@ find_connector(const char *name)
 	return connector;
 }
 
+void
+raise_dropped(const char *connector)
+{
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("connector \"%s\" does not exist any more", connector)));
+}
+
+void
+raise_paused(const char *connector, const char *detail)
+{
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					errmsg("connector \"%s\" is paused", connector),
+					detail != nullptr ? errdetail("%s", detail) : 0,
+					errhint("Call livesync.resume_connector() first.")));
+}
+
 state::SyncedTable *
 find_table(const state::Connector *connector, const char *name, state::RowLock lock)
 {

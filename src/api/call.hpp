@@ -36,6 +36,10 @@ void check_new_name(const char *name);
 /* ERROR when there is none of that name, or when the current user may not manage it. */
 state::Connector *find_connector(const char *name);
 
+/* Somebody else dropped it, or paused it, while this call worked; detail: nullptr when there is none. */
+[[noreturn]] void raise_dropped(const char *connector);
+[[noreturn]] void raise_paused(const char *connector, const char *detail);
+
 /*
  * One by its name at the source, 'schema.table', as the views show it; ERROR when the connector has none.
  * The caller has become the extension.

@@ -91,20 +91,23 @@ require_streaming(const CompareCall *call)
 {
 	Role caller = become_extension();
 	SqlScope scope = begin_sql();
-	bool found = run_sql("SELECT t.state, c.enabled FROM livesync.synced_table t "
-						 "JOIN livesync.connector c ON c.id = t.connector_id "
-						 "WHERE t.id = $1 AND NOT t.released",
-						 {bigint_value(call->table->id)}) > 0;
-	char *state = found ? get_text(scope, 0, 1) : nullptr;
-	bool enabled = found && get_bool(0, 2);
+	bool is_there = run_sql("SELECT t.state, c.enabled FROM livesync.synced_table t "
+							"JOIN livesync.connector c ON c.id = t.connector_id "
+							"WHERE t.id = $1 AND NOT t.released",
+							{bigint_value(call->table->id)}) > 0;
+	char *state = is_there ? get_text(scope, 0, 1) : nullptr;
+	bool is_enabled = is_there && get_bool(0, 2);
 
 	end_sql();
 	restore_role(caller);
-	if (!enabled)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("connector \"%s\" is paused", call->connector->name),
-						errdetail("Tables can be compared only while changes are applied."),
-						errhint("Call livesync.resume_connector() first.")));
+	if (!is_there)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("connector \"%s\" does not have table \"%s.%s\" any more",
+							   call->connector->name, call->table->source_schema,
+							   call->table->source_name)));
+	if (!is_enabled)
+		raise_paused(call->connector->name,
+					 "Tables can be compared only while changes are applied.");
 	if (strcmp(state, "streaming") != 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("table \"%s.%s\" is not streaming", call->table->source_schema,

@@ -257,8 +257,7 @@ delete_connector(const state::Connector *connector)
 		if (list.tables[i]->shadow_of == 0)
 			worker::settle_left_indexes(connector->name, list.tables[i]);
 	if (run_alone("DELETE FROM livesync.connector WHERE id = $1", {int_value(connector->id)}) == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("connector \"%s\" does not exist any more", connector->name)));
+		raise_dropped(connector->name);
 }
 
 void

@@ -44,12 +44,9 @@ check_is_running(Refresh *it)
 
 	if (run_sql("SELECT enabled, last_error FROM livesync.connector WHERE id = $1",
 				{int_value(it->connector_id)}) == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("connector \"%s\" does not exist any more", it->name)));
+		raise_dropped(it->name);
 	if (!get_bool(0, 1))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("connector \"%s\" is paused", it->name),
-						errhint("Call livesync.resume_connector() first.")));
+		raise_paused(it->name, nullptr);
 	tell_failure(it, scope);
 	end_sql();
 	restore_role(caller);

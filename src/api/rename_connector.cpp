@@ -24,8 +24,7 @@ livesync_rename_connector(PG_FUNCTION_ARGS)
 
 	api::check_new_name(new_name);
 	if (!state::rename_connector(connector, new_name))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("connector \"%s\" does not exist any more", connector->name)));
+		api::raise_dropped(connector->name);
 	state::record_event(new_name, nullptr, "connector_renamed",
 						psprintf("Its name was \"%s\".", connector->name));
 	worker::look_at_transaction_end(connector->id);

@@ -191,6 +191,15 @@ poll($target, 'postgres', "SELECT state FROM livesync.tables WHERE source_table 
 refused("$call('c', 'public.hot')", qr/is not streaming.*Its state is (?:failed|catching_up)/s, 'a failed table, which may be trying again');
 $target->safe_psql('postgres', "SELECT livesync.pause_connector('c')");
 refused("$call('c', 'public.big')", qr/is paused/, 'a paused connector');
+$target->safe_psql('postgres', "SELECT livesync.resume_connector('c')");
+wait_state($target, 'postgres', 'c', 'public.big', 'streaming');
+$lock->query_safe('BEGIN; LOCK TABLE big IN SHARE MODE');
+$source->safe_psql('postgres', "UPDATE big SET v = 'held up' WHERE id = 1");
+start_query($waiting, "$call('c', 'public.big')");
+poll($target, 'postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'compare' AND state = 'active' AND wait_event_type = 'Extension'");
+$target->safe_psql('postgres', "BEGIN; SELECT livesync.pause_connector('c'); SELECT livesync.drop_connector('c'); COMMIT");
+like(finish_query($waiting), qr/ERROR:  connector "c" does not have table "public.big" any more/, 'refused: what is dropped meanwhile');
+$lock->query_safe('COMMIT');
 
 check_logs($source, $target);
 done_testing();
