@@ -24,6 +24,21 @@ sub is_same
 	return same_tables($source, 'postgres', $target, 'postgres', \@tables, $name);
 }
 
+# Two looks at the source, of which the second surely began after the setting was read, and then none by itself.
+sub look_no_more
+{
+	$target->safe_psql('postgres', $_)
+	  for q{ALTER SYSTEM SET livesync.poll_interval = '1h'}, 'SELECT pg_reload_conf()', ("SELECT livesync.refresh_connector('c')") x 2;
+	return;
+}
+
+sub look_again
+{
+	$target->safe_psql('postgres', $_)
+	  for 'ALTER SYSTEM RESET livesync.poll_interval', 'SELECT pg_reload_conf()', "SELECT livesync.refresh_connector('c')";
+	return;
+}
+
 $source->safe_psql('postgres', <<'SQL');
 CREATE TABLE dropped (id int PRIMARY KEY, v text);
 CREATE TYPE pair AS (a int, b text);
@@ -69,12 +84,10 @@ is_same('rows of the key that the target had, too', 'public.dropped');
 $source->safe_psql('postgres', "CREATE TABLE unseen (id int PRIMARY KEY, v text); ALTER TABLE unseen REPLICA IDENTITY FULL; INSERT INTO unseen VALUES (1, 'first'), (2, 'first')");
 $target->safe_psql('postgres', "SELECT livesync.add_table('c', 'public.unseen')");
 wait_sync($source, $target, 'c');
-$target->safe_psql('postgres', q{ALTER SYSTEM SET livesync.poll_interval = '1h'});
-$target->safe_psql('postgres', $_) for 'SELECT pg_reload_conf()', "SELECT livesync.refresh_connector('c')", "SELECT livesync.refresh_connector('c')";
+look_no_more();
 $source->safe_psql('postgres', "ALTER TABLE unseen DROP CONSTRAINT unseen_pkey; INSERT INTO unseen VALUES (1, 'second')");
 wait_state($target, 'postgres', 'c', 'public.unseen', 'catching_up');
-$target->safe_psql('postgres', 'ALTER SYSTEM RESET livesync.poll_interval');
-$target->safe_psql('postgres', $_) for 'SELECT pg_reload_conf()', "SELECT livesync.refresh_connector('c')";
+look_again();
 like((failure_of($target, 'postgres', 'c', 'public.unseen'))[0], qr/duplicate key value violates unique constraint "unseen_pkey"/, 'a key that has just gone');
 $target->safe_psql('postgres', 'ALTER TABLE unseen DROP CONSTRAINT unseen_pkey');
 retry_table($target, 'postgres', 'c', 'public.unseen');
@@ -216,16 +229,14 @@ is_same('rows of a key that has another name', 'public.named');
 # A table whose name another one has for a moment, between two looks: no row of that one is taken.
 $target->safe_psql('postgres', "SELECT livesync.pause_table('c', 'public.named')");
 wait_state($target, 'postgres', 'c', 'public.named', 'paused');
-$target->safe_psql('postgres', q{ALTER SYSTEM SET livesync.poll_interval = '1h'});
-$target->safe_psql('postgres', $_) for 'SELECT pg_reload_conf()', "SELECT livesync.refresh_connector('c')", "SELECT livesync.refresh_connector('c')";
+look_no_more();
 $source->safe_psql('postgres', 'UPDATE named SET number = number + 100 WHERE number < 105');
 $source->safe_psql('postgres', "BEGIN; ALTER TABLE named RENAME TO away; CREATE TABLE named AS SELECT number, 'another' AS large FROM away; COMMIT");
 $target->safe_psql('postgres', "SELECT livesync.resume_table('c', 'public.named')");
 poll($source, 'postgres', q{SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name LIKE 'livesync%' AND query ~ 'LEFT JOIN .SELECT true AS found, "number", "large" FROM'});
 wait_caught_up($source, $target, 'c');
 $source->safe_psql('postgres', 'BEGIN; DROP TABLE named; ALTER TABLE away RENAME TO named; COMMIT');
-$target->safe_psql('postgres', 'ALTER SYSTEM RESET livesync.poll_interval');
-$target->safe_psql('postgres', 'SELECT pg_reload_conf()');
+look_again();
 is_same('rows of a table whose name another one had', 'public.named');
 
 is($target->safe_psql('postgres', "SELECT source_table, last_error FROM livesync.tables WHERE state <> 'streaming'"), '', 'all tables stream');
