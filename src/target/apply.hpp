@@ -5,7 +5,7 @@
  *
  *   apply_changes    streaming: folded and written as sets; on any error the very same changes one by
  *                    one in their order; a change that fails then fails the table
- *   apply_one        one change, in the streaming way
+ *   apply_one        one change, in the streaming way (see apply_one.hpp)
  *   replay_changes   catching up: as upserts, on top of rows of mixed versions (see catch_up.cpp)
  *
  * In: pending changes of one relation, in stream order.  Out: counts, or the failure.
@@ -15,23 +15,11 @@
 #pragma once
 
 #include "base/change_counts.hpp"
-#include "target/fold.hpp"
+#include "target/pending_change.hpp"
 #include "target/table_writer.hpp"
-#include "wire/lsn.hpp"
 
 namespace target
 {
-
-struct PendingChange
-{
-	wire::MessageKind kind; /* insert, update or del */
-	char old_kind;
-	wire::Tuple old_tuple;
-	wire::Tuple new_tuple;
-	wire::Lsn lsn; /* of its transaction's commit */
-	uint32 xid;	   /* its top-level transaction at the source */
-	PendingChange *next;
-};
 
 struct ApplyFailure
 {
@@ -89,15 +77,5 @@ void truncate_tables(TargetRelation *const *relations, int count, bool restart_i
 /* Whether the error of an attempt is about a value in binary form; begin the attempt with none. */
 void forget_unreadable(TargetRelation *relation);
 void note_unreadable(const TargetRelation *relation, ApplyFailure *failure);
-
-/* An allocator for the pure fold, over a memory context. */
-FoldAllocator allocator_of(MemoryContext context);
-void describe_fold(const TargetRelation *relation, FoldSpec *spec);
-FoldStatus fold_change(Fold *fold, const PendingChange *change);
-
-/* The values of a change in column order (palloc'ed), and those that find its row before it. */
-wire::Value *values_of(const wire::Tuple &tuple);
-wire::Value *find_values_of(const TargetRelation *relation, const PendingChange *change,
-							const wire::Value *new_values);
 
 } // namespace target
