@@ -13,19 +13,13 @@ namespace
 {
 
 bool
-is_same_value(const wire::Value &a, const wire::Value &b)
-{
-	return a.kind == b.kind && a.bytes == b.bytes;
-}
-
-bool
 changes_key(const TargetRelation *relation, const wire::Value *find, const wire::Value *values)
 {
 	for (int k = 0; k < relation->nkeys; k++)
 	{
 		const wire::Value &value = values[relation->keys[k]];
 
-		if (value.kind != wire::ValueKind::unchanged && !is_same_value(find[k], value))
+		if (value.kind != wire::ValueKind::unchanged && !wire::is_same(find[k], value))
 			return true;
 	}
 	return false;

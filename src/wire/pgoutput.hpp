@@ -24,6 +24,7 @@
 #define LIVESYNC_WIRE_PGOUTPUT_HPP
 
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #include "wire/lsn.hpp"
@@ -45,6 +46,14 @@ struct Value
 	ValueKind kind = ValueKind::null;
 	std::string_view bytes = {}; /* empty unless text or binary */
 };
+
+/* To the last byte.  Not string_view's ==, which hands an empty view's null pointer to memcmp(). */
+inline bool
+is_same(const Value &a, const Value &b)
+{
+	return a.kind == b.kind && a.bytes.size() == b.bytes.size() &&
+		   (a.bytes.empty() || memcmp(a.bytes.data(), b.bytes.data(), a.bytes.size()) == 0);
+}
 
 /*
  * The columns of a row in their encoded form. decode() has walked them once, so that walking them

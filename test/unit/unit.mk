@@ -13,7 +13,7 @@ UNIT_OBJECT_DIR = build/unit-objects
 
 UNIT_NAMES = $(basename $(notdir $(wildcard test/unit/*.cpp)))
 UNIT_PURE = src/wire/pgoutput.cpp src/wire/copydata.cpp src/source/snapshot.cpp \
-	src/source/timeline.cpp src/target/fold.cpp
+	src/source/timeline.cpp src/target/fold.cpp src/target/fold_rows.cpp
 
 UNIT_PROGRAMS = $(UNIT_NAMES:%=$(UNIT_DIR)/%)
 UNIT_PURE_OBJECTS = $(UNIT_PURE:src/%.cpp=$(UNIT_OBJECT_DIR)/src/%.o)
