@@ -1,11 +1,9 @@
 /*
  * state/synced_table.cpp
  *
- * See synced_table.hpp.
+ * Reading synced tables.  See synced_table.hpp; what is written is in listed_table.cpp and table_states.cpp.
  */
 #include "state/synced_table.hpp"
-
-#include "state/stats.hpp"
 
 #include <string_view>
 
@@ -50,17 +48,6 @@ constexpr PhaseWord kPhaseWords[] = {
 	{Phase::load, "load"},		 {Phase::exchange, "exchange"},
 };
 
-struct WishWord
-{
-	Wish wish;
-	const char *word;
-};
-
-constexpr WishWord kWishWords[] = {
-	{Wish::pause, "pause"},
-	{Wish::skip, "skip"},
-};
-
 TableState
 state_of(std::string_view word)
 {
@@ -77,33 +64,6 @@ phase_of(std::string_view word)
 		if (word == it.word)
 			return it.phase;
 	elog(ERROR, "unknown phase of a synced table");
-}
-
-const char *
-phase_name(Phase phase)
-{
-	for (const PhaseWord &it : kPhaseWords)
-		if (phase == it.phase)
-			return it.word;
-	elog(ERROR, "unknown phase of a synced table");
-}
-
-Wish
-wish_of(const char *word)
-{
-	for (const WishWord &it : kWishWords)
-		if (word != nullptr && strcmp(word, it.word) == 0)
-			return it.wish;
-	return Wish::none;
-}
-
-const char *
-wish_name(Wish wish)
-{
-	for (const WishWord &it : kWishWords)
-		if (wish == it.wish)
-			return it.word;
-	elog(ERROR, "unknown wish for a synced table");
 }
 
 SyncedTable *
@@ -146,7 +106,7 @@ read_row(const SqlScope &scope, uint64 row)
 	for (int i = 0; i < Min(ntypes, it->ncolumns); i++)
 		it->binary_types[i] = atooid(types[i]);
 	it->came_from = state_of(get_text(scope, row, 27));
-	it->wish = wish_of(get_text(scope, row, 28));
+	it->wish = wish_of_word(get_text(scope, row, 28));
 	it->last_error = get_text(scope, row, 29);
 	it->parked_lsn = get_lsn(row, 30);
 	it->hypertable_column = get_text(scope, row, 31);
@@ -159,12 +119,6 @@ read_row(const SqlScope &scope, uint64 row)
 	return it;
 }
 
-const char *
-mode_name(const Publication &publication)
-{
-	return publication.keyed ? "keyed" : "snapshot";
-}
-
 } // namespace
 
 const char *
@@ -174,6 +128,15 @@ state_name(TableState state)
 		if (state == it.state)
 			return it.word;
 	elog(ERROR, "unknown state of a synced table");
+}
+
+const char *
+phase_name(Phase phase)
+{
+	for (const PhaseWord &it : kPhaseWords)
+		if (phase == it.phase)
+			return it.word;
+	elog(ERROR, "unknown phase of a synced table");
 }
 
 char *
@@ -296,258 +259,6 @@ load_table(int64 id, RowLock lock)
 
 	end_sql();
 	return table;
-}
-
-namespace
-{
-
-int64
-find_table(int connector_id, const char *schema, const char *name)
-{
-	return read_number("SELECT id FROM livesync.synced_table WHERE connector_id = $1 "
-					   "AND source_schema = $2 AND source_name = $3 AND shadow_of IS NULL",
-					   {int_value(connector_id), text_value(schema), text_value(name)});
-}
-
-} // namespace
-
-void
-add_table(int connector_id, const Publication &publication, const char *target_schema,
-		  const char *target_name, bool copy_data, Phase phase)
-{
-	/* one that comes back is copied again, from an empty target: what it missed is not known */
-	if (run_alone(
-			"UPDATE livesync.synced_table SET released = false, state = 'queued', phase = $4, "
-			"updated_at = pg_catalog.clock_timestamp() WHERE connector_id = $1 "
-			"AND source_schema = $2 AND source_name = $3 AND released",
-			{int_value(connector_id), text_value(publication.schema), text_value(publication.name),
-			 text_value(phase_name(phase))}) > 0)
-	{
-		record_publication(find_table(connector_id, publication.schema, publication.name),
-						   publication, false);
-		return;
-	}
-	run_alone(
-		"WITH t AS (INSERT INTO livesync.synced_table (connector_id, source_schema, "
-		"source_name, source_oid, target_schema, target_name, copy_data, phase, fingerprint, "
-		"columns, key_columns, row_filter, replica_identity, mode, bytes_expected, "
-		"rows_expected) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, "
-		"$15, $16) RETURNING id) INSERT INTO livesync.table_stats (table_id) SELECT id FROM t",
-		{int_value(connector_id), text_value(publication.schema), text_value(publication.name),
-		 oid_value(publication.oid), text_value(target_schema), text_value(target_name),
-		 bool_value(copy_data), text_value(phase_name(phase)), text_value(publication.fingerprint),
-		 text_array_value(publication.ncolumns, publication.columns),
-		 text_array_value(publication.nkey_columns, publication.key_columns),
-		 text_value(publication.row_filter), char_value(publication.replica_identity),
-		 text_value(mode_name(publication)), bigint_value(publication.bytes),
-		 bigint_value(publication.rows)});
-}
-
-void
-record_hypertable(int connector_id, const char *schema, const char *name, const char *column,
-				  const char *chunk_interval)
-{
-	run_alone("UPDATE livesync.synced_table SET hypertable_column = $4, "
-			  "chunk_interval = $5::pg_catalog.interval WHERE connector_id = $1 "
-			  "AND source_schema = $2 AND source_name = $3",
-			  {int_value(connector_id), text_value(schema), text_value(name), text_value(column),
-			   text_value(chunk_interval)});
-}
-
-void
-release_table(int64 id)
-{
-	run_alone("DELETE FROM livesync.spool WHERE table_id = $1", {bigint_value(id)});
-	run_alone("DELETE FROM livesync.chunk WHERE table_id = $1", {bigint_value(id)});
-	run_alone("DELETE FROM livesync.aside WHERE table_id = $1", {bigint_value(id)});
-	run_alone("UPDATE livesync.synced_table SET released = true, state = 'paused', phase = '', "
-			  "parked_lsn = NULL, failed_from = NULL, paused_from = NULL WHERE id = $1",
-			  {bigint_value(id)});
-	(void) cancel_wish(id, Wish::pause);
-	(void) cancel_wish(id, Wish::skip);
-}
-
-void
-record_publication(int64 id, const Publication &publication, bool restart)
-{
-	run_alone("UPDATE livesync.synced_table SET shape_columns = CASE source_oid WHEN $2 THEN "
-			  "shape_columns END, source_oid = $2, fingerprint = $3, columns = $4, "
-			  "key_columns = $5, row_filter = $6, replica_identity = $7, mode = $8, "
-			  "bytes_expected = $9, rows_expected = $10 WHERE id = $1",
-			  {bigint_value(id), oid_value(publication.oid), text_value(publication.fingerprint),
-			   text_array_value(publication.ncolumns, publication.columns),
-			   text_array_value(publication.nkey_columns, publication.key_columns),
-			   text_value(publication.row_filter), char_value(publication.replica_identity),
-			   text_value(mode_name(publication)), bigint_value(publication.bytes),
-			   bigint_value(publication.rows)});
-	if (restart)
-		run_alone("UPDATE livesync.synced_table SET state = 'queued', phase = 'publish_gate', "
-				  "failed_from = NULL, paused_from = NULL, last_error = NULL, hint = NULL, "
-				  "error_lsn = NULL, updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
-				  {bigint_value(id)});
-}
-
-void
-start_copying(int64 id, bool target_is_empty)
-{
-	run_alone("DELETE FROM livesync.spool WHERE table_id = $1", {bigint_value(id)});
-	run_alone("DELETE FROM livesync.chunk WHERE table_id = $1", {bigint_value(id)});
-	run_alone("DELETE FROM livesync.aside WHERE table_id = $1", {bigint_value(id)});
-	(void) cancel_wish(id, Wish::skip);
-	run_alone(
-		"UPDATE livesync.synced_table SET state = 'copying', phase = 'gate', "
-		"generation = generation + 1, empty_at_start = $2, load_upserts = NOT $2, "
-		"chunks_total = 0, exported = NULL, snapshot = NULL, end_lsn = NULL, parked_lsn = NULL, "
-		"failed_from = NULL, paused_from = NULL, "
-		"updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
-		{bigint_value(id), bool_value(target_is_empty)});
-}
-
-void
-record_admit_lsn(int64 id, XLogRecPtr lsn)
-{
-	run_alone("UPDATE livesync.synced_table SET phase = 'confirm', admit_lsn = $2, "
-			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
-			  {bigint_value(id), lsn_value(lsn)});
-}
-
-void
-record_plan(const SyncedTable *table, int chunks, const Oid *binary_types, const char *exported,
-			const char *snapshot)
-{
-	char **types = (char **) palloc(sizeof(char *) * (table->ncolumns + 1));
-
-	for (int i = 0; i < table->ncolumns; i++)
-		types[i] = psprintf("%u", binary_types[i]);
-	run_alone("UPDATE livesync.synced_table SET phase = 'load', chunks_total = $2, "
-			  "binary_types = $3::pg_catalog.oid[], exported = $4, snapshot = $5, "
-			  "last_error = NULL, hint = NULL, error_lsn = NULL, "
-			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
-			  {bigint_value(table->id), int_value(chunks), text_array_value(table->ncolumns, types),
-			   text_value(exported), text_value(snapshot)});
-}
-
-bool
-copy_as_text(int64 id)
-{
-	return run_alone("UPDATE livesync.synced_table SET binary_types = '{}', "
-					 "updated_at = pg_catalog.clock_timestamp() "
-					 "WHERE id = $1 AND binary_types <> '{}'",
-					 {bigint_value(id)}) > 0;
-}
-
-void
-finish_load(int64 id, XLogRecPtr end_lsn)
-{
-	run_alone(
-		"UPDATE livesync.synced_table SET parked_lsn = CASE state WHEN 'streaming' THEN $2 END, "
-		"state = 'catching_up', phase = '', end_lsn = $2, analyze_wanted = true, "
-		"exported = NULL, updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
-		{bigint_value(id), lsn_value(end_lsn)});
-}
-
-void
-move_end_lsn(int64 id, XLogRecPtr end_lsn)
-{
-	run_alone("UPDATE livesync.synced_table SET end_lsn = greatest(end_lsn, $2) WHERE id = $1",
-			  {bigint_value(id), lsn_value(end_lsn)});
-}
-
-void
-set_streaming(int64 id)
-{
-	run_alone("UPDATE livesync.synced_table SET state = 'streaming', phase = '', snapshot = NULL, "
-			  "parked_lsn = NULL, "
-			  "streams_since = coalesce(streams_since, pg_catalog.clock_timestamp()), "
-			  "last_error = NULL, hint = NULL, error_lsn = NULL, failed_from = NULL, "
-			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
-			  {bigint_value(id)});
-}
-
-void
-set_failed(int64 id, const char *error, const char *hint, XLogRecPtr lsn)
-{
-	run_alone("UPDATE livesync.synced_table SET failed_from = CASE state WHEN 'failed' THEN "
-			  "failed_from ELSE state END, parked_lsn = CASE state WHEN 'streaming' THEN $4 + 1 "
-			  "ELSE parked_lsn END, state = 'failed', last_error = $2, hint = $3, error_lsn = $4, "
-			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
-			  {bigint_value(id), text_value(error), text_value(hint), lsn_value(lsn)});
-	count_error(id);
-}
-
-bool
-leave_failed(int64 id)
-{
-	/* what was wrong stays to be read until it is known to be mended */
-	return run_alone(
-			   "UPDATE livesync.synced_table SET state = CASE failed_from "
-			   "WHEN 'streaming' THEN 'catching_up' ELSE failed_from END, "
-			   "end_lsn = CASE failed_from WHEN 'streaming' THEN parked_lsn ELSE end_lsn END, "
-			   "failed_from = NULL, "
-			   "updated_at = pg_catalog.clock_timestamp() WHERE id = $1 AND state = 'failed'",
-			   {bigint_value(id)}) == 1;
-}
-
-bool
-make_wish(int64 id, Wish wish)
-{
-	return run_alone("INSERT INTO livesync.wish (table_id, wanted) VALUES ($1, $2) "
-					 "ON CONFLICT DO NOTHING",
-					 {bigint_value(id), text_value(wish_name(wish))}) == 1;
-}
-
-bool
-cancel_wish(int64 id, Wish wish)
-{
-	return run_alone("DELETE FROM livesync.wish WHERE table_id = $1 AND wanted = $2",
-					 {bigint_value(id), text_value(wish_name(wish))}) == 1;
-}
-
-bool
-try_take_wish(int64 id, Wish wish)
-{
-	return run_alone("DELETE FROM livesync.wish WHERE table_id IN (SELECT table_id "
-					 "FROM livesync.wish WHERE table_id = $1 AND wanted = $2 "
-					 "FOR UPDATE SKIP LOCKED)",
-					 {bigint_value(id), text_value(wish_name(wish))}) == 1;
-}
-
-bool
-has_wish(int64 id)
-{
-	return run_alone("SELECT FROM livesync.wish WHERE table_id = $1", {bigint_value(id)}) == 1;
-}
-
-void
-set_paused(int64 id, XLogRecPtr applied)
-{
-	run_alone("UPDATE livesync.synced_table SET paused_from = state, state = 'paused', "
-			  "parked_lsn = CASE state WHEN 'streaming' THEN $2 ELSE parked_lsn END, "
-			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
-			  {bigint_value(id), lsn_value(applied)});
-}
-
-bool
-leave_paused(int64 id)
-{
-	return run_alone("UPDATE livesync.synced_table SET state = CASE paused_from "
-					 "WHEN 'streaming' THEN 'catching_up' ELSE paused_from END, "
-					 "end_lsn = CASE paused_from WHEN 'streaming' THEN NULL ELSE end_lsn END, "
-					 "paused_from = NULL, "
-					 "updated_at = pg_catalog.clock_timestamp() WHERE id = $1 AND state = 'paused'",
-					 {bigint_value(id)}) == 1;
-}
-
-void
-restart_copy(int64 id, bool empty_target)
-{
-	/* one that is paused stays so, and begins when it is resumed */
-	run_alone("UPDATE livesync.synced_table SET state = CASE state WHEN 'paused' THEN state "
-			  "ELSE 'queued' END, paused_from = CASE state WHEN 'paused' THEN 'queued' END, "
-			  "phase = '', failed_from = NULL, "
-			  "exported = NULL, snapshot = NULL, load_upserts = load_upserts AND NOT $2, "
-			  "updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
-			  {bigint_value(id), bool_value(empty_target)});
 }
 
 } // namespace state

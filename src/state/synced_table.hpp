@@ -16,7 +16,7 @@
  */
 #pragma once
 
-#include "base/sql.hpp"
+#include "state/wish.hpp"
 
 namespace state
 {
@@ -46,14 +46,6 @@ enum class CopyMode
 {
 	keyed,	  /* chunks at any time, spool replayed as upserts */
 	snapshot, /* all chunks under one exported snapshot */
-};
-
-/* What a call asked for and no worker has done yet. */
-enum class Wish
-{
-	none,
-	pause, /* fulfilled by the connector worker */
-	skip, /* drop the change that fails; fulfilled by a copy worker; nobody drains the spool meanwhile */
 };
 
 struct SyncedTable
@@ -115,6 +107,7 @@ enum class RowLock
 };
 
 const char *state_name(TableState state);
+const char *phase_name(Phase phase);
 
 /* "schema.table" at the source, as the views show it: palloc'ed. */
 char *source_table_name(const SyncedTable *table);
@@ -177,14 +170,6 @@ bool leave_failed(int64 id);
 void set_paused(int64 id, XLogRecPtr applied);
 /* Back to where it was paused; false when it is not paused. */
 bool leave_paused(int64 id);
-/*
- * Wishes of calls; one at a time for a table.  Kept beside the table: its row is held by who loads, and must not be held
- * by a call, whose transaction may be long.
- */
-bool make_wish(int64 id, Wish wish);	 /* false: there is one already; waits for other calls */
-bool cancel_wish(int64 id, Wish wish);	 /* false: there is none such, not any more */
-bool try_take_wish(int64 id, Wish wish); /* the same without waiting, by who fulfils it */
-bool has_wish(int64 id);
 /*
  * Resync: a shadow is a second synced table for the same source table.  It goes through all states up to catching_up
  * with a target of its own, beside the table itself, which goes on as it is.
