@@ -232,6 +232,14 @@ bool try_begin_exchange(ConnectorWorker *worker, const state::SyncedTable *shado
 
 void pause_tables(ConnectorWorker *worker);	   /* those that calls want paused */
 bool schedule_tables(ConnectorWorker *worker); /* false: all tables stream */
+
+/* flip.cpp */
+/* For the lock that a table needs to begin its copy, or to stream; and until it is tried again. */
+constexpr int kFlipLockMs = 100;
+constexpr int kFlipPauseMs = 1000;
+void try_flip(ConnectorWorker *worker, Route *route);
+
+/* copy_jobs.cpp */
 void schedule_copies(ConnectorWorker *worker);
 
 /* sequence_turns.cpp */
