@@ -197,20 +197,30 @@ void take_logical_message(ConnectorWorker *worker, const wire::LogicalMessage &m
 /* conflict_log.cpp; lsn: of the first change among which they were found */
 void tell_conflicts(Route *route, const base::ChangeCounts &counts, wire::Lsn lsn);
 
-/* commit.cpp */
-void begin_local(ConnectorWorker *worker);
+/* open_target.cpp */
 target::TargetRelation *ensure_target(ConnectorWorker *worker, Route *route);
+
+/* batch.cpp */
 void add_change(ConnectorWorker *worker, Route *route, const wire::Message &message);
-void spool_change(ConnectorWorker *worker, Route *route, std::string_view raw, int changes);
 void flush_route(ConnectorWorker *worker, Route *route);
 void flush_batch(ConnectorWorker *worker);
+/* What is in the batch is forgotten. */
+void empty_batch(ConnectorWorker *worker);
 void truncate_routes(ConnectorWorker *worker, Route **routes, int count, bool restart_identity);
+bool is_batch_full(const ConnectorWorker *worker);
+
+/* spooling.cpp */
+void spool_change(ConnectorWorker *worker, Route *route, std::string_view raw, int changes);
+/* What is left in the buffers, before the local transaction ends. */
+void write_all_spools(ConnectorWorker *worker);
+
+/* commit.cpp */
+void begin_local(ConnectorWorker *worker);
 void commit_local(ConnectorWorker *worker);
 /* The local transaction, with the position that its commit would have had: what a rollback must not leave behind. */
 void abort_local();
 /* The same, and nothing of it remains here either; there must be no spool entries in it. */
 void roll_back_local(ConnectorWorker *worker);
-bool is_batch_full(const ConnectorWorker *worker);
 bool is_batch_due(const ConnectorWorker *worker);
 bool is_at_boundary(const ConnectorWorker *worker);
 /* Other things than applying have waited long enough. */
