@@ -165,6 +165,11 @@ bool take_kept_message(ConnectorWorker *worker, std::string_view raw);
 void begin_source_transaction(ConnectorWorker *worker, uint32 xid, wire::Lsn commit_lsn);
 void end_source_transaction(ConnectorWorker *worker, wire::Lsn end_lsn, TimestampTz commit_time);
 
+/* take_change.cpp; raw: the message as it came, for a spool */
+void take_change(ConnectorWorker *worker, const wire::Message &message, std::string_view raw);
+void take_truncate(ConnectorWorker *worker, const wire::Message &message, std::string_view raw);
+void take_relation(ConnectorWorker *worker, const wire::Message &message, std::string_view raw);
+
 /* ahead.cpp */
 /* Nothing is there to be received: apply some of a transaction in pieces.  False: there is nothing to do. */
 bool apply_ahead(ConnectorWorker *worker);
