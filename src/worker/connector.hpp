@@ -6,18 +6,24 @@
  *   connector_main    begins, loops, ends; errors
  *   source_setup      slot, publication, origin, identity of the source
  *   stream_format     text or binary values in the stream
- *   receive           stream → decoder → routes, or temporary files
- *   ahead             temporary files → routes, before the commit
+ *   receive           stream → decoder → changes, or temporary files
+ *   take_change       changes → batch, or spool, by the state of their table
+ *   ahead             temporary files → changes, before the commit
  *   gather            naps under load
- *   streamed_commit   temporary files → routes, at the commit
+ *   streamed_commit   temporary files → changes, at the commit
  *   logical_message   what pg_logical_emit_message() wrote at the source → events
  *   conflict_log      tells conflicts in the server log
- *   commit            batches, spools, the local transaction and the position it proves
+ *   open_target       the target of a table that streams, as the source describes it now
+ *   batch             changes that wait to be applied, and how they are
+ *   spooling          changes that wait in a spool
+ *   commit            the local transaction and the position it proves
  *   membership        publications → synced tables
  *   own_publication   what calls want of it
  *   missed_publication  a source that cannot decode what was written while a publication was not there
  *   resync            tables that are copied again while they stream
- *   schedule          starts copies, flips tables to streaming, keeps copy workers running
+ *   schedule          what is to be done for each table now
+ *   flip              catching_up → streaming
+ *   copy_jobs         keeps as many copy workers running as have something to do
  *
  * The local transaction opens when the first thing must be written and closes at the end of a source transaction; in between
  * only `commit` may end it.  Everything that is not applying runs at such an end, in transactions of its own.
