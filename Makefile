@@ -96,7 +96,7 @@ help:
 	@echo 'make demo            two servers, live load, a copy that catches up; about two minutes'
 	@echo 'make demo-stop       stop the demo and remove its servers'
 	@echo 'make test            everything: build, install, lint, unit, fuzz, pg_regress, pgTAP, TAP'
-	@echo 'make bench           times it beside what people use today; about two minutes (SCALE, RUNS,'
+	@echo 'make bench           times it beside what people use today; about five minutes (SCALE, RUNS,'
 	@echo '                     WORKLOADS; bench/run --help has more)'
 	@echo 'make lint            the mechanical checks of the code'
 	@echo 'make format          clang-format over src/ and test/'

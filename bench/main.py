@@ -34,7 +34,7 @@ def arguments():
         + "\n  copy, apply, latency, growth, all: every one of that kind"
         + f"\n  without a name: {' '.join(QUICK)}"
         + "\n\ncontenders:\n" + "\n".join(f"  {name:22} {what}" for name, what in contenders.WHAT.items())
-        + "\n\nHow long: --scale 0.02 --runs 1, the default, about two minutes; --scale 1 --runs 3 all, some hours.")
+        + "\n\nHow long: --scale 0.02 --runs 1, the default, about five minutes; --scale 1 --runs 3 all, some hours.")
     parser.add_argument("workload", nargs="*", help="see below")
     parser.add_argument("--contender", action="append", metavar="NAME", help=f"may be repeated; default: {', '.join(USUAL)}")
     parser.add_argument("--scale", type=float, default=0.02, help="share of the full number of rows (0.02)")
