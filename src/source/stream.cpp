@@ -8,6 +8,8 @@
  */
 #include "source/stream.hpp"
 
+#include <sys/ioctl.h>
+
 #include "source/liveness.hpp"
 #include "source/remote_error.hpp"
 #include "source/waiting.hpp"
@@ -207,6 +209,14 @@ has_room(const Stream *stream)
 	const char *host = PQhost(stream->connection->raw);
 
 	return host != nullptr && host[0] != '/' && host[0] != '@';
+}
+
+int
+unread_bytes(const Stream *stream)
+{
+	int bytes = 0;
+
+	return ioctl(PQsocket(stream->connection->raw), FIONREAD, &bytes) == 0 ? bytes : 0;
 }
 
 bool

@@ -49,6 +49,8 @@ Received next_message(Stream *stream, StreamMessage *out);
 void send_feedback(Stream *stream, wire::Lsn written, wire::Lsn flushed, wire::Lsn applied);
 /* Do thousands of messages fit in between, when nobody takes them for a moment?  A Unix-domain socket holds some hundreds. */
 bool has_room(const Stream *stream);
+/* What the system has taken in for us and libpq has not read; encrypted, where the connection is. */
+int unread_bytes(const Stream *stream);
 /* Is there more reason for feedback than its contents? */
 bool is_sign_of_life_due(Stream *stream);
 

@@ -9,7 +9,8 @@
  *
  * A longer nap lets the source fill what TCP has room for, so that its next messages join those that wait to be sent, which takes
  * half as long as to send each (8 instead of 13 us for a transaction of one row, over loopback).  But then rows come later, which
- * is no matter to who is a second behind.  A Unix-domain socket has no such room, there the source would only wait.
+ * is no matter to who is a second behind.  It ends when nothing more comes: the source has no more, or TCP no more room.  A
+ * Unix-domain socket has no such room, there the source would only wait.
  *
  * When few come, each of the three messages of a lone change is sent by itself, and we are faster than that: the change is
  * applied before its commit has come.  (To look again and again for a moment in place of sleeping takes the processor from the
@@ -29,6 +30,7 @@ constexpr int kWindowMs = 10;
 constexpr int kManyInAWindow = 200;
 constexpr long kNapMs = 1;
 constexpr long kLongNapMs = 30;
+constexpr long kStepMs = 5;
 constexpr int64 kBehindUs = USECS_PER_SEC;
 
 /*
@@ -42,6 +44,31 @@ stands_alone(const Routes *routes)
 		if (route->first != nullptr)
 			return route->target != nullptr && !route->target->has_other_unique;
 	return false;
+}
+
+/* What set the latch before is looked at in each turn, it must not cut this short. */
+bool
+rest(long milliseconds)
+{
+	int events = WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
+
+	ResetLatch(MyLatch);
+	return (WaitLatch(MyLatch, events, milliseconds, base::wait_event()) & WL_LATCH_SET) == 0;
+}
+
+void
+nap_while_more_comes(const ConnectorWorker *worker)
+{
+	int before = 0;
+
+	for (long rested = 0; rested < kLongNapMs && rest(kStepMs); rested += kStepMs)
+	{
+		int unread = source::unread_bytes(worker->stream);
+
+		if (unread <= before)
+			return;
+		before = unread;
+	}
 }
 
 } // namespace
@@ -70,12 +97,11 @@ note_age(ConnectorWorker *worker)
 void
 nap(ConnectorWorker *worker)
 {
-	bool is_long = worker->is_behind && source::has_room(worker->stream);
-	int events = WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
-
 	worker->has_napped = true;
-	(void) WaitLatch(MyLatch, events, is_long ? kLongNapMs : kNapMs, base::wait_event());
-	ResetLatch(MyLatch);
+	if (worker->is_behind && source::has_room(worker->stream))
+		nap_while_more_comes(worker);
+	else
+		(void) rest(kNapMs);
 }
 
 bool
