@@ -118,6 +118,8 @@ free_slot(Connection *control, const char *slot_name)
 {
 	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kLongestDrop);
 
+	if (!read_slot(control, slot_name).active)
+		return;
 	if (base::settings::source_timeout_ms > 0)
 		end_silent_user(control, slot_name);
 	while (read_slot(control, slot_name).active && remaining_ms(deadline) > 0)
