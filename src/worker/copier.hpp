@@ -4,8 +4,9 @@
  * The state of one copy worker, shared by the files that make it up:
  *
  *   copy_main   begins, looks for work, ends
- *   plan        gates; the plan of a table; its exported snapshot
- *   load        one chunk
+ *   gates       writers from before, who are waited for
+ *   plan        the chunks of a table; its exported snapshot
+ *   load        one chunk; its rows: load_rows
  *   finish      the end of a table's load; long spools
  *   indexes     of the tables that we created
  *   analyze     of what was loaded, when there is nothing else to do
@@ -74,6 +75,9 @@ bool exchange_one_table(Copier *copier); /* resync.cpp */
 bool analyze_one_table(Copier *copier);
 bool skip_one_change(Copier *copier);
 void release_finished_snapshots(Copier *copier);
+
+/* The chunks of a table, recorded; false: not yet, the table is locked at the source. */
+bool plan_copy(Copier *copier, const state::SyncedTable *table);
 
 /* Replays the spool of a table whose row is held, up to most_segments (0: all). True: commit; it may have failed. */
 bool drain_locked(const Copier *copier, state::SyncedTable *table, int most_segments);
