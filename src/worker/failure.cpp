@@ -45,12 +45,13 @@ park_table(const char *connector, int64 table_id, const char *table, const Error
 
 } // namespace
 
+/* What violates a constraint is told with the row, or its key, in the detail. */
 char *
 describe_error(const ErrorData *error)
 {
-	return error->detail && error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION &&
-				   error->sqlerrcode != ERRCODE_CHECK_VIOLATION &&
-				   error->sqlerrcode != ERRCODE_NOT_NULL_VIOLATION
+	int category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	return error->detail && category != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION
 			   ? psprintf("%s (%s)", error->message, error->detail)
 			   : pstrdup(error->message);
 }
@@ -159,8 +160,7 @@ record_failure_and_exit(int connector_id, const ErrorData *error)
 
 		if (connector != nullptr)
 		{
-			char *description = error->detail ? psprintf("%s (%s)", error->message, error->detail)
-											  : pstrdup(error->message);
+			char *description = describe_error(error);
 
 			state::record_connector_error(connector_id, description, error->hint);
 			state::record_event(connector->name, nullptr, "connector_failed", description);
