@@ -9,20 +9,6 @@ namespace base
 {
 
 bool
-is_passing_error(int sqlstate)
-{
-	switch (ERRCODE_TO_CATEGORY(sqlstate))
-	{
-		case ERRCODE_CONNECTION_EXCEPTION:
-		case ERRCODE_TRANSACTION_ROLLBACK:
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_OPERATOR_INTERVENTION:
-			return true;
-	}
-	return false;
-}
-
-bool
 is_lock_timeout(const ErrorData *error)
 {
 	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
@@ -60,6 +46,21 @@ namespace
 {
 
 bool is_lack_blamed = false;
+
+/* It goes away when the same thing is tried again later. */
+bool
+is_passing_error(int sqlstate)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlstate))
+	{
+		case ERRCODE_CONNECTION_EXCEPTION:
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OPERATOR_INTERVENTION:
+			return true;
+	}
+	return false;
+}
 
 bool
 is_raised(int sqlstate)

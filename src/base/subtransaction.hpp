@@ -48,7 +48,4 @@ ErrorData *run_limited(void (*function)(void *argument), void *argument, int loc
  */
 bool blame_tables(bool for_lack_of_resources);
 
-/* Does an error of this SQLSTATE go away when the same thing is tried again later? */
-bool is_passing_error(int sqlstate);
-
 } // namespace base

@@ -139,15 +139,7 @@ raise_not_created(Connection *control, PGresult *result, const char *publication
 	raise_remote_error(control, result, psprintf("create the publication \"%s\"", publication));
 }
 
-} // namespace
-
-bool
-has_publication(Connection *control, const char *publication)
-{
-	return PQntuples(query(control, psprintf("SELECT FROM pg_publication WHERE pubname = %s",
-											 quote_string(publication)))) > 0;
-}
-
+/* Was it made for the connector with that slot, as its comment says? */
 bool
 is_publication_of(Connection *control, const char *publication, const char *slot_name)
 {
@@ -155,6 +147,15 @@ is_publication_of(Connection *control, const char *publication, const char *slot
 											 "AND obj_description(oid, 'pg_publication') = %s",
 											 quote_string(publication),
 											 quote_string(mark_of(slot_name))))) > 0;
+}
+
+} // namespace
+
+bool
+has_publication(Connection *control, const char *publication)
+{
+	return PQntuples(query(control, psprintf("SELECT FROM pg_publication WHERE pubname = %s",
+											 quote_string(publication)))) > 0;
 }
 
 bool

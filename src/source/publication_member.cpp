@@ -66,15 +66,6 @@ is_member(Connection *control, const char *publication, const char *schema, cons
 						quote_string(publication), quote_string(schema), quote_string(name)))) > 0;
 }
 
-char *
-alter_sql(const char *publication, const char *action, const char *schema, const char *name)
-{
-	return psprintf("ALTER PUBLICATION %s %s TABLE %s", quote_name(publication), action,
-					quote_table(schema, name));
-}
-
-} // namespace
-
 bool
 is_published_by(Connection *control, const char *publication, const char *schema, const char *name)
 {
@@ -83,6 +74,15 @@ is_published_by(Connection *control, const char *publication, const char *schema
 											 quote_string(publication), quote_string(schema),
 											 quote_string(name)))) > 0;
 }
+
+char *
+alter_sql(const char *publication, const char *action, const char *schema, const char *name)
+{
+	return psprintf("ALTER PUBLICATION %s %s TABLE %s", quote_name(publication), action,
+					quote_table(schema, name));
+}
+
+} // namespace
 
 bool
 try_publish_table(Connection *control, const char *publication, const char *schema,

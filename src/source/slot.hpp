@@ -58,8 +58,6 @@ void drop_slot(Connection *control, const char *slot_name);
 void free_slot(Connection *control, const char *slot_name);
 
 bool has_publication(Connection *control, const char *publication);
-/* Was it made for the connector with that slot, as its comment says? */
-bool is_publication_of(Connection *control, const char *publication, const char *slot_name);
 
 /*
  * The connector's own publication: of `tables` ('schema.table' or 'schema.*', already validated), or of every user
@@ -77,8 +75,6 @@ void drop_publication(Connection *control, const char *publication, const char *
  * A single table of the connector's own publication.  The server takes a lock on the table, for which we do not wait
  * long: try_* are false when it is not to be had, or when *refused says why the source does not do it.
  */
-bool is_published_by(Connection *control, const char *publication, const char *schema,
-					 const char *name);
 bool try_publish_table(Connection *control, const char *publication, const char *schema,
 					   const char *name, char **refused);
 /* True also when it is no member by itself, but by its schema or because all tables are. */

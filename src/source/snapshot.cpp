@@ -90,29 +90,6 @@ parse_snapshot_header(std::string_view text, Snapshot *out)
 }
 
 bool
-is_snapshot_text(std::string_view text)
-{
-	Snapshot snapshot;
-
-	if (!parse_snapshot_header(text, &snapshot))
-		return false;
-	if (snapshot.xip.empty())
-		return true;
-
-	std::string_view rest = snapshot.xip;
-	uint64_t previous = snapshot.xmin;
-	do
-	{
-		uint64_t running = 0;
-
-		if (!take_number(&rest, &running) || running < previous || running >= snapshot.xmax)
-			return false;
-		previous = running;
-	} while (take_character(&rest, ','));
-	return rest.empty();
-}
-
-bool
 is_visible(uint32_t xid, const Snapshot &snapshot)
 {
 	if (xid < kFirstNormalXid)

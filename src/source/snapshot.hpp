@@ -36,9 +36,6 @@ struct Snapshot
  */
 bool parse_snapshot_header(std::string_view text, Snapshot *out);
 
-/* Whether the whole text is one that the server would accept as a pg_snapshot. */
-bool is_snapshot_text(std::string_view text);
-
 /*
  * `xid` must be of a top-level transaction that has ended as far as the stream knows, and within
  * 2^31 of the snapshot, as every xid in use is. Xids below 3 are the server's own and always
