@@ -491,7 +491,7 @@ SELECT c.name AS connector,
 	y.chunks_total,
 	coalesce(s.changes, 0) AS spooled_changes,
 	coalesce(w.waiting_for, z.waiting_for, i.building, CASE
-		WHEN y.phase = 'confirm' THEN format('slot "%s" to confirm %s', c.slot_name, y.admit_lsn)
+		WHEN y.state = 'queued' AND y.phase = 'confirm' THEN format('slot "%s" to confirm %s', c.slot_name, y.admit_lsn)
 		WHEN y.state = 'catching_up' AND a.applied_lsn < y.end_lsn
 			THEN format('the stream, which is at %s, to reach %s', a.applied_lsn, y.end_lsn) END) AS waiting_for,
 	coalesce(t.last_error, y.last_error) AS last_error,

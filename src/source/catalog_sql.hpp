@@ -15,6 +15,10 @@
 #define COLUMNS_LOOK_SQL                                                                           \
 	"md5(string_agg(concat_ws(':', c.attnum, c.attname, c.version), ',' ORDER BY c.attnum))"
 
+/* Which constraint is the primary key of a table: another one when it was dropped and added. */
+#define KEY_LOOK_SQL(table)                                                                        \
+	"(SELECT k.oid FROM pg_constraint k WHERE k.conrelid = " table " AND k.contype = 'p')"
+
 /* Column a has no NULLs.  From 18 on one that is marked so may have them, where the constraint is NOT VALID. */
 #define HAS_NO_NULLS_SQL                                                                           \
 	"(a.attnotnull AND NOT EXISTS (SELECT FROM pg_constraint n WHERE n.conrelid = a.attrelid "     \

@@ -233,7 +233,7 @@ FROM (SELECT 1) one LEFT JOIN (
 		u.uniform, t.truncate, coalesce(v.plain, true) AS plain, coalesce(v.can_select, false),
 		v.bytes, v.rows, coalesce(c.differ, false),
 		v.storage, CASE w.relkind WHEN 'p' THEN v.partitions END,
-		concat_ws('/', c.look, v.storage)
+		concat_ws('/', c.look, v.storage, )" KEY_LOOK_SQL("w.oid") R"()
 	FROM wanted w
 	JOIN tables t ON t.relid = w.oid
 	LEFT JOIN members m ON m.relid = w.oid

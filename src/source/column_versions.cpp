@@ -17,8 +17,10 @@ namespace
 constexpr char kSql[] = R"(
 , files AS (
 	SELECT )" STORAGE_SQL R"( AS storage FROM tree t JOIN pg_class c ON c.oid = t.relid)
-SELECT array_prepend(coalesce(f.storage, ''), v.texts), concat_ws('/', v.look, f.storage)
-FROM files f, (
+SELECT array_prepend(coalesce(f.storage, ''), v.texts) || concat_ws(':', 0, coalesce(k.oid, 0),
+		(r.relreplident = 'f')::int, coalesce(k.xmin::text, '0'), ''),
+	concat_ws('/', v.look, f.storage, )" KEY_LOOK_SQL("r.oid") R"()
+FROM pg_class r LEFT JOIN pg_constraint k ON k.conrelid = r.oid AND k.contype = 'p', files f, (
 	SELECT array_agg(concat_ws(':', c.attnum, c.atttypid, c.atttypmod, c.version, c.attname)
 			ORDER BY c.attnum) AS texts,
 		)" COLUMNS_LOOK_SQL R"( AS look
@@ -26,7 +28,8 @@ FROM files f, (
 		SELECT a.attnum, a.atttypid, a.atttypmod, a.attname, a.xmin AS version
 		FROM pg_attribute a
 		WHERE a.attrelid = %u AND a.attnum > 0 AND NOT a.attisdropped
-			AND a.attname::text = ANY (%s)) c) v)";
+			AND a.attname::text = ANY (%s)) c) v
+WHERE r.oid = %u)";
 
 } // namespace
 
@@ -34,7 +37,7 @@ ColumnVersions
 read_column_versions(Connection *control, Oid table, int ncolumns, const char *const *columns)
 {
 	const char *tree = partition_tree_sql(control, table);
-	char *sql = psprintf(kSql, table, array_literal(ncolumns, columns));
+	char *sql = psprintf(kSql, table, array_literal(ncolumns, columns), table);
 	PGresult *result = query(control, psprintf("%s%s", tree, sql));
 	ColumnVersions it = {};
 
@@ -55,6 +58,12 @@ parse_column_version(const char *text)
 	it.written_by = (uint32) strtoul(at + 1, &at, 10);
 	it.name = at + 1;
 	return it;
+}
+
+bool
+is_key_version(const ColumnVersion &it)
+{
+	return it.number == 0;
 }
 
 } // namespace source

@@ -97,18 +97,28 @@ raise_too_large(const char *doing, const char *primary, const char *context)
 		 context ? errcontext("statement at the source: %s", context) : 0));
 }
 
-/* The source converts all that it sends into this database's encoding; what it says of that is no help. */
+/*
+ * The source converts all that it sends into this database's encoding; what it says of that is no help.  And of what goes wrong
+ * within it while it decodes its WAL it says only that.
+ */
 const char *
-hint_of(const char *state, const char *remote_hint)
+hint_of(const char *state, const char *remote_hint, const char *doing)
 {
 	constexpr char kUntranslatable[] = "22P05";
+	constexpr char kInternal[] = "XX";
 
-	if (remote_hint != nullptr || state == nullptr || strcmp(state, kUntranslatable) != 0)
+	if (remote_hint != nullptr || state == nullptr)
 		return remote_hint;
-	return psprintf(
-		"This database's encoding, %s, lacks a character that the source has. Nothing is "
-		"skipped: sync into a database with ENCODING 'UTF8', which has all of them.",
-		GetDatabaseEncodingName());
+	if (strcmp(state, kUntranslatable) == 0)
+		return psprintf(
+			"This database's encoding, %s, lacks a character that the source has. Nothing is "
+			"skipped: sync into a database with ENCODING 'UTF8', which has all of them.",
+			GetDatabaseEncodingName());
+	if (doing == kReceiveChanges && strncmp(state, kInternal, strlen(kInternal)) == 0)
+		return "The source failed to decode its WAL. If each attempt ends so, nothing gets past "
+			   "that place: call livesync.pause_connector() and livesync.drop_connector(), empty "
+			   "the target tables and create the connector again.";
+	return nullptr;
 }
 
 /* What there is when the source itself gave no message. */
@@ -136,7 +146,7 @@ raise_statement_error(Connection *connection, PGresult *result, const char *doin
 	const char *state = copy_field(result, PG_DIAG_SQLSTATE);
 	const char *primary = copy_field(result, PG_DIAG_MESSAGE_PRIMARY);
 	const char *detail = copy_field(result, PG_DIAG_MESSAGE_DETAIL);
-	const char *hint = hint_of(state, copy_field(result, PG_DIAG_MESSAGE_HINT));
+	const char *hint = hint_of(state, copy_field(result, PG_DIAG_MESSAGE_HINT), doing);
 	const char *context = sql == nullptr ? nullptr : shorten(sql);
 
 	const char *severity = copy_field(result, PG_DIAG_SEVERITY_NONLOCALIZED);

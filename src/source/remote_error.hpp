@@ -10,6 +10,9 @@
 namespace source
 {
 
+/* What the stream does, as raise_remote_error() is told it. */
+inline constexpr char kReceiveChanges[] = "receive changes";
+
 /*
  * As raise_remote_error(), with the statement as context; any of the arguments may be NULL.
  */

@@ -111,7 +111,7 @@ take_copy_data(Connection *connection)
 	if (size == 0 && PQstatus(connection->raw) == CONNECTION_BAD)
 		raise_remote_error(connection, nullptr, nullptr);
 	if (size < -1)
-		raise_remote_error(connection, nullptr, "receive changes");
+		raise_remote_error(connection, nullptr, kReceiveChanges);
 	return size;
 }
 
@@ -196,7 +196,7 @@ raise_end(Stream *stream)
 		result = PQgetResult(connection->raw);
 	connection->pending = result;
 	if (result != nullptr && PQresultStatus(result) == PGRES_FATAL_ERROR)
-		raise_remote_error(connection, result, "receive changes");
+		raise_remote_error(connection, result, kReceiveChanges);
 	if (PQstatus(connection->raw) == CONNECTION_BAD)
 		raise_remote_error(connection, nullptr, nullptr);
 	ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE), errmsg("the source ended the stream"),

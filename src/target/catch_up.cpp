@@ -295,6 +295,9 @@ replay_changes(TargetRelation *relation, const PendingChange *first, const Catch
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	Replay replay{relation, first, nullptr, &catch_up, nullptr, 0, false};
 
+	if (relation->nkeys == 0)
+		elog(ERROR, "rows of target table \"%s.%s\" cannot be told apart", relation->schema,
+			 relation->name);
 	collect_xids(&replay);
 	counts->batches++;
 	forget_unreadable(relation);

@@ -120,7 +120,19 @@ map_dimensions(TargetRelation *it)
 TupleDesc
 make_row_shape(const TargetRelation *it)
 {
+	/* a statement has no more than MaxTupleAttributeNumber of them, and needs some for itself */
+	constexpr int kMostWithoutKey = 825;
 	int nfind = it->nkeys > 0 ? it->nkeys : it->ncolumns;
+
+	if (it->nkeys == 0 && it->ncolumns > kMostWithoutKey)
+		ereport(ERROR,
+				(errcode(ERRCODE_TOO_MANY_COLUMNS),
+				 errmsg("target table \"%s.%s\" has %d replicated columns and no key", it->schema,
+						it->name, it->ncolumns),
+				 errdetail("Without a key rows are found by all columns, of which there can be %d.",
+						   kMostWithoutKey),
+				 errhint("Give the source table a primary key, or leave columns out of the "
+						 "publication, then call livesync.resync_table().")));
 	TupleDesc shape = CreateTemplateTupleDesc(it->ncolumns + nfind);
 
 	for (int i = 0; i < it->ncolumns + nfind; i++)

@@ -26,7 +26,7 @@ enum class DrainResult
 	more,		 /* the bound was reached */
 	again_later, /* a change waits for the source: roll back, try again */
 	stopped, /* the target cannot take the form of what follows; all before it is done: commit, *failure says why */
-	copy_again, /* the source rewrote its rows: roll back, copy_again() */
+	copy_again, /* the source rewrote its rows, or had no key for them: roll back, copy_again() */
 	failed,		/* *failure says why: roll back, mark the table */
 };
 

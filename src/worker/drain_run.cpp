@@ -55,14 +55,29 @@ has_incomplete_insert(const target::PendingChange *first)
 	return false;
 }
 
+/* The rows are those of one position, as while streaming: of one snapshot, or it streamed and nothing was fetched since. */
+bool
+is_of_one_version(const Drain *drain)
+{
+	const state::SyncedTable *table = drain->table;
+	bool has_streamed = table->parked_lsn != InvalidXLogRecPtr &&
+						table->end_lsn <= table->parked_lsn &&
+						drain->refetched == InvalidXLogRecPtr;
+
+	return table->mode == state::CopyMode::snapshot || has_streamed || !table->copy_data;
+}
+
 DrainResult
 replay_list(Drain *drain, target::TargetRelation *target, const StreamRelation *relation,
 			const target::PendingChange *first)
 {
 	base::ChangeCounts counts{};
 
-	if (drain->table->mode == state::CopyMode::snapshot &&
-		(target->nkeys == 0 || !has_incomplete_insert(first)))
+	/* the source dropped the key: nothing tells whether a row of its changes is among the copied ones */
+	if (target->nkeys == 0 && !is_of_one_version(drain))
+		return DrainResult::copy_again;
+	if (target->nkeys == 0 ||
+		(drain->table->mode == state::CopyMode::snapshot && !has_incomplete_insert(first)))
 		return target::apply_changes(target, first, &counts, &drain->failure) ? DrainResult::empty
 																			  : DrainResult::failed;
 

@@ -396,7 +396,8 @@ copy_again(const char *connector, int64 table_id)
 		return;
 	state::restart_copy(table_id, true);
 	state::record_event(connector, state::source_table_name(table), "table_restarted",
-						"The source added a column and wrote the rows that were there anew.");
+						"The source wrote the rows that were there anew, or had no key for "
+						"them for a while; it is copied again.");
 }
 
 } // namespace worker

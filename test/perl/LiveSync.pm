@@ -181,14 +181,15 @@ sub _create_database
 
 =item conninfo($source, $db)
 
-The connection string of a database at the source, by default 'postgres'.
+The connection string of a database at the source, by default 'postgres'.  It lets a machine that stands still for a
+while answer all the same.
 
 =cut
 
 sub conninfo
 {
 	my ($source, $db) = @_;
-	return $source->connstr($db // 'postgres');
+	return $source->connstr($db // 'postgres') . ' connect_timeout=60';
 }
 
 =pod
