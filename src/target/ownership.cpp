@@ -82,18 +82,20 @@ become_creator(const char *schema)
 void
 check_deferred_triggers(Relation rel)
 {
+	/* what looks into the catalogs may have the cache build `rel` anew, and its triggers with it: first that, then these */
+	bool is_superuser = superuser_arg(rel->rd_rel->relowner);
+	char *schema = get_namespace_name(RelationGetNamespace(rel));
 	const TriggerDesc *triggers = rel->trigdesc;
 
 	for (int i = 0; triggers != nullptr && i < triggers->numtriggers; i++)
 	{
 		const Trigger &it = triggers->triggers[i];
 
-		if (fires_for_us(it) && it.tginitdeferred && !superuser_arg(rel->rd_rel->relowner))
+		if (fires_for_us(it) && it.tginitdeferred && !is_superuser)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("trigger \"%s\" of target table \"%s.%s\" is deferred", it.tgname,
-							get_namespace_name(RelationGetNamespace(rel)),
-							RelationGetRelationName(rel)),
+							schema, RelationGetRelationName(rel)),
 					 errdetail("It would run when the transaction ends, and not with the rights "
 							   "of the table's owner."),
 					 errhint("Make it INITIALLY IMMEDIATE, or DISABLE it; then call "
