@@ -152,6 +152,8 @@ sub target_node
 	my $node    = _new_node($name);
 	$node->init(allows_streaming => 'logical', extra => $opt{target_init} || []);
 	$node->append_conf('postgresql.conf', _common_conf(%opt));
+	# From 18 on the slots do not count for the origins, of which each connector has one.
+	$node->append_conf('postgresql.conf', 'max_active_replication_origins = 20') if $node->pg_version >= 18;
 	if ($preload)
 	{
 		$node->append_conf('postgresql.conf', <<'CONF');
