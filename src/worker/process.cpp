@@ -55,6 +55,8 @@ begin_process(Oid database)
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
+	/* the server throws away a SIGHUP that comes while it sets up a worker: what was set then would wait for the next reload */
+	ProcessConfigFile(PGC_SIGHUP);
 
 	if (!OidIsValid(database))
 	{
