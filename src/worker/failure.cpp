@@ -43,6 +43,37 @@ park_table(const char *connector, int64 table_id, const char *table, const Error
 	state::record_event(connector, table, "table_waits_for_lock", nullptr);
 }
 
+struct FailureStep
+{
+	const char *connector;
+	const char *table;
+	int64 table_id;
+	const ErrorData *error;
+	wire::Lsn lsn;
+};
+
+/*
+ * In a subtransaction of its own: mostly the transaction holds the row's lock, and a step that changed the row was rolled
+ * back.  Where the transaction itself changes a row after that, an assertion of the server fails, which is too strict.
+ */
+void
+mark_step(void *argument)
+{
+	const FailureStep *it = (const FailureStep *) argument;
+	char *description = describe_error(it->error);
+
+	(void) state::load_table(it->table_id, state::RowLock::update);
+	state::set_failed(it->table_id, description,
+					  it->error->hint
+						  ? it->error->hint
+						  : "Mend the cause, then call livesync.retry_table(); it is tried "
+							"again by itself as well.",
+					  it->lsn);
+	state::record_event(it->connector, it->table, "table_failed", description);
+	ereport(LOG, (errmsg("connector \"%s\": table \"%s\" failed: %s", it->connector, it->table,
+						 description)));
+}
+
 } // namespace
 
 /* What violates a constraint is told with the row, or its key, in the detail. */
@@ -60,17 +91,11 @@ void
 mark_table_failed(const char *connector, int64 table_id, const char *table, const ErrorData *error,
 				  wire::Lsn lsn)
 {
-	char *description = describe_error(error);
+	FailureStep step{connector, table, table_id, error, lsn};
+	ErrorData *failure = base::run_in_subtransaction(mark_step, &step);
 
-	(void) state::load_table(table_id, state::RowLock::update);
-	state::set_failed(table_id, description,
-					  error->hint ? error->hint
-								  : "Mend the cause, then call livesync.retry_table(); it is tried "
-									"again by itself as well.",
-					  lsn);
-	state::record_event(connector, table, "table_failed", description);
-	ereport(LOG,
-			(errmsg("connector \"%s\": table \"%s\" failed: %s", connector, table, description)));
+	if (failure != nullptr)
+		ReThrowError(failure);
 }
 
 void
