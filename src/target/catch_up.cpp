@@ -70,12 +70,67 @@ delete_rows(Replay *replay, const WriteRow *rows, size_t count)
 		tell_written(replay, rows[i].find);
 }
 
+struct WriteOver
+{
+	TargetRelation *relation;
+	const WriteRow *rows;
+	size_t count;
+};
+
+void
+write_over_set(void *argument)
+{
+	WriteOver *it = (WriteOver *) argument;
+
+	if (it->relation->takes_conflicts)
+	{
+		(void) write_rows(it->relation, Statement::upsert, nullptr, it->rows, it->count);
+		/* what ON CONFLICT may not set */
+		if (it->relation->has_always_identity)
+			(void) write_rows(it->relation, Statement::update, nullptr, it->rows, it->count);
+		return;
+	}
+	(void) write_rows(it->relation, Statement::del, nullptr, it->rows, it->count);
+	(void) write_rows(it->relation, Statement::insert, nullptr, it->rows, it->count);
+}
+
+/* false: some are in the way of others, or of rows that are there */
+bool
+try_write_over_set(TargetRelation *relation, const WriteRow *rows, size_t count)
+{
+	WriteOver whole{relation, rows, count};
+	ErrorData *error = base::run_in_subtransaction(write_over_set, &whole);
+
+	if (error != nullptr && !is_unique_conflict(error))
+		ReThrowError(error);
+	return error == nullptr;
+}
+
+void
+write_over_one(TargetRelation *relation, const WriteRow &row, const CatchUp &catch_up)
+{
+	WriteOver one{relation, &row, 1};
+	ErrorData *error = base::run_in_subtransaction(write_over_set, &one);
+
+	if (error == nullptr)
+		return;
+	if (!is_unique_conflict(error) || set_aside_conflicts(relation, row, catch_up) == 0)
+		ReThrowError(error);
+	write_over_set(&one);
+}
+
+/* Each row is told before the next one is written: that one may set it aside again. */
 void
 upsert_rows(Replay *replay, const WriteRow *rows, size_t count)
 {
-	write_over(replay->relation, rows, count, *replay->catch_up);
+	bool is_whole = count == 0 || try_write_over_set(replay->relation, rows, count);
+
 	for (size_t i = 0; i < count; i++)
+	{
+		if (!is_whole)
+			write_over_one(replay->relation, rows[i], *replay->catch_up);
 		tell_written(replay, rows[i].find);
+	}
 }
 
 /* The row as it is at the source now, whole; nothing when it is gone. */
@@ -234,56 +289,15 @@ replay_in_subtransaction(void *argument)
 						errmsg("a transaction of the source is not visible there yet")));
 }
 
-struct WriteOver
-{
-	TargetRelation *relation;
-	const WriteRow *rows;
-	size_t count;
-};
-
-void
-write_over_set(void *argument)
-{
-	WriteOver *it = (WriteOver *) argument;
-
-	if (it->relation->takes_conflicts)
-	{
-		(void) write_rows(it->relation, Statement::upsert, nullptr, it->rows, it->count);
-		/* what ON CONFLICT may not set */
-		if (it->relation->has_always_identity)
-			(void) write_rows(it->relation, Statement::update, nullptr, it->rows, it->count);
-		return;
-	}
-	(void) write_rows(it->relation, Statement::del, nullptr, it->rows, it->count);
-	(void) write_rows(it->relation, Statement::insert, nullptr, it->rows, it->count);
-}
-
 } // namespace
 
 void
 write_over(TargetRelation *relation, const WriteRow *rows, size_t count, const CatchUp &catch_up)
 {
-	WriteOver whole{relation, rows, count};
-
-	if (count == 0)
+	if (count == 0 || try_write_over_set(relation, rows, count))
 		return;
-	ErrorData *error = base::run_in_subtransaction(write_over_set, &whole);
-
-	if (error == nullptr)
-		return;
-	if (!is_unique_conflict(error))
-		ReThrowError(error);
 	for (size_t i = 0; i < count; i++)
-	{
-		WriteOver one{relation, &rows[i], 1};
-
-		error = base::run_in_subtransaction(write_over_set, &one);
-		if (error == nullptr)
-			continue;
-		if (!is_unique_conflict(error) || set_aside_conflicts(relation, rows[i], catch_up) == 0)
-			ReThrowError(error);
-		write_over_set(&one);
-	}
+		write_over_one(relation, rows[i], catch_up);
 }
 
 ReplayResult

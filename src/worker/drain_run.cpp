@@ -55,16 +55,13 @@ has_incomplete_insert(const target::PendingChange *first)
 	return false;
 }
 
-/* The rows are those of one position, as while streaming: of one snapshot, or it streamed and nothing was fetched since. */
+/* What was fetched is newer than the rest. */
 bool
 is_of_one_version(const Drain *drain)
 {
-	const state::SyncedTable *table = drain->table;
-	bool has_streamed = table->parked_lsn != InvalidXLogRecPtr &&
-						table->end_lsn <= table->parked_lsn &&
-						drain->refetched == InvalidXLogRecPtr;
-
-	return table->mode == state::CopyMode::snapshot || has_streamed || !table->copy_data;
+	return is_of_one_position(drain->table) &&
+		   (drain->table->mode == state::CopyMode::snapshot ||
+			drain->refetched == InvalidXLogRecPtr || !drain->table->copy_data);
 }
 
 DrainResult

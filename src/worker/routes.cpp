@@ -283,6 +283,16 @@ find_relation(const Routes *routes, uint32 relid)
 	return (StreamRelation *) hash_search(routes->relations, &relid, HASH_FIND, nullptr);
 }
 
+bool
+is_of_one_position(const state::SyncedTable *table)
+{
+	bool has_streamed =
+		table->parked_lsn != InvalidXLogRecPtr && table->end_lsn <= table->parked_lsn;
+
+	return table->state == state::TableState::streaming ||
+		   table->mode == state::CopyMode::snapshot || has_streamed || !table->copy_data;
+}
+
 target::RelationSpec
 make_spec(const state::SyncedTable *table, const StreamRelation *relation)
 {
@@ -296,7 +306,7 @@ make_spec(const state::SyncedTable *table, const StreamRelation *relation)
 		relation->replica_identity == 'f',
 		table->nkey_columns,
 		table->key_columns,
-		table->state == state::TableState::streaming,
+		is_of_one_position(table),
 	};
 }
 

@@ -109,6 +109,9 @@ target::TargetRelation *open_route_target(Route *route, const StreamRelation *re
 void close_route_target(Route *route);
 
 /* The same from a description of the source's columns. */
+/* Are its rows those of one position of the stream, and not of many moments as while it is copied by chunks? */
+bool is_of_one_position(const state::SyncedTable *table);
+
 target::RelationSpec make_spec(const state::SyncedTable *table, const StreamRelation *relation);
 
 /* The same from what the catalogs of the source said, for use before any message came. */
