@@ -1,7 +1,7 @@
 /*
  * state/stats.hpp
  *
- * Counters of what was applied to each table.  They are written with a commit every half second and when the stream is idle,
+ * Counters of what was applied to each table.  They are written with a commit every few seconds and when the stream is idle,
  * so a crash may lose the counts of the last moment, never rows.
  */
 #pragma once

@@ -113,7 +113,7 @@ my $batches = q{SELECT batches FROM livesync.stats WHERE source_table = 'public.
 run_pgbench($source, 'postgres', '-c', 1, '-t', 5, '-f', $script);
 at_target("ALTER SYSTEM SET log_planner_stats = on");
 $target->reload;
-# Counts are written twice a second.
+# Counts come a moment after the rows.
 my $inserts = 15;
 my $counted = "SELECT inserts >= %d FROM livesync.stats WHERE source_table = 'public.checked'";
 poll($target, 'postgres', sprintf $counted, $inserts);
