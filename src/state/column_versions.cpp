@@ -18,6 +18,13 @@ record_column_versions(int64 table_id, int count, const char *const *texts, cons
 		{bigint_value(table_id), text_array_value(count, texts), text_value(look)});
 }
 
+void
+record_versions_only(int64 table_id, int count, const char *const *texts)
+{
+	run_alone("UPDATE livesync.synced_table SET column_versions = $2 WHERE id = $1",
+			  {bigint_value(table_id), text_array_value(count, texts)});
+}
+
 char **
 load_column_versions(int64 table_id, int *count)
 {

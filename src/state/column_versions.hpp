@@ -14,6 +14,9 @@ namespace state
 /* look: what tells a change of them */
 void record_column_versions(int64 table_id, int count, const char *const *texts, const char *look);
 
+/* They look as before. */
+void record_versions_only(int64 table_id, int count, const char *const *texts);
+
 /* nullptr: never recorded. */
 char **load_column_versions(int64 table_id, int *count);
 

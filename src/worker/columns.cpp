@@ -9,6 +9,7 @@
 #include "state/column_versions.hpp"
 #include "state/event.hpp"
 #include "target/schema_change.hpp"
+#include "worker/key_versions.hpp"
 #include "worker/partitions.hpp"
 
 namespace worker
@@ -27,16 +28,6 @@ find_version(const source::ColumnVersions &all, const char *name, source::Column
 			return true;
 	}
 	return false;
-}
-
-/* The place of the primary key's; 0: there is none. */
-int
-find_key(const source::ColumnVersions &all)
-{
-	for (int i = 1; i < all.count; i++)
-		if (source::is_key_version(source::parse_column_version(all.texts[i])))
-			return i;
-	return 0;
 }
 
 bool
@@ -74,54 +65,6 @@ find_other_column(const source::ColumnVersions &before, const source::ColumnVers
 	return nullptr;
 }
 
-/* ALTER TYPE makes the key of its column anew. */
-bool
-is_made_by_alter_type(const source::ColumnVersions &before, const source::ColumnVersions &now,
-					  uint32 xid)
-{
-	for (int i = 1; i < before.count; i++)
-	{
-		source::ColumnVersion was = source::parse_column_version(before.texts[i]);
-		source::ColumnVersion is;
-
-		if (!source::is_key_version(was) && find_version(now, was.name, &is) &&
-			is.written_by == xid && is_of_other_type(was, is))
-			return true;
-	}
-	return false;
-}
-
-/*
- * With REPLICA IDENTITY FULL rows are found by the primary key, and the stream does not tell that there was none for a while:
- * what came in between may have hit other rows.
- */
-bool
-has_other_key(const source::ColumnVersions &before, const source::ColumnVersions &now)
-{
-	int was_at = find_key(before);
-	int is_at = find_key(now);
-
-	if (was_at == 0 || is_at == 0)
-		return false;
-	source::ColumnVersion was = source::parse_column_version(before.texts[was_at]);
-	source::ColumnVersion is = source::parse_column_version(now.texts[is_at]);
-
-	return (was.modifier || is.modifier) && OidIsValid(was.type) && OidIsValid(is.type) &&
-		   was.type != is.type && !is_made_by_alter_type(before, now, is.written_by);
-}
-
-/* While there is no key the last one is remembered, or it would not be seen that another one comes. */
-void
-remember_key(const source::ColumnVersions &before, source::ColumnVersions *now)
-{
-	int was_at = find_key(before);
-	int is_at = find_key(*now);
-
-	if (was_at != 0 && is_at != 0 &&
-		!OidIsValid(source::parse_column_version(now->texts[is_at]).type))
-		now->texts[is_at] = before.texts[was_at];
-}
-
 void
 look_at(ConnectorWorker *worker, int64 id)
 {
@@ -136,9 +79,9 @@ look_at(ConnectorWorker *worker, int64 id)
 															  table->ncolumns, table->columns);
 	const char *why = before.texts != nullptr ? find_other_column(before, now) : nullptr;
 
-	if (why == nullptr && has_other_key(before, now))
+	if (judge_key(before, &now, worker->applied, worker->control) == KeyVerdict::other &&
+		why == nullptr)
 		why = "The primary key was dropped and added.";
-	remember_key(before, &now);
 	if (why != nullptr && table->copy_data)
 	{
 		if (try_copy_again(worker, table))

@@ -13,6 +13,7 @@
 #include "state/shape.hpp"
 #include "target/relation.hpp"
 #include "target/schema_change.hpp"
+#include "worker/key_versions.hpp"
 
 namespace worker
 {
@@ -329,6 +330,8 @@ follow_stream(const FollowContext &context, const StreamRelation *relation, uint
 	/* the next look records it */
 	if (has_lost_key(context, relation, xid))
 		return FollowResult::again_later;
+	if (relation->replica_identity == 'f')
+		note_full(context.table->id);
 	it.context = &context;
 	it.table = context.table;
 	it.before = state::load_shape(it.table->id);

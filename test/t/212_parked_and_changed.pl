@@ -5,6 +5,9 @@
 #
 # With REPLICA IDENTITY FULL a key that the source has got since does not tell apart rows that came before it: of two equal rows
 # that differ elsewhere, the deletion of one once took both.
+#
+# And a key that is away while rows come with FULL, of which nothing is to be seen at the next look: DEFAULT before, DEFAULT after.
+# The stream tells of FULL, also when it is behind that look, and the copy waits until it has told.
 
 use strict;
 use warnings;
@@ -71,6 +74,36 @@ wait_sync($source, $target, 'c');
 same_tables($source, 'postgres', $target, 'postgres', ['public.deferred'], 'a row that was set aside after it was written is fetched');
 same_tables($source, 'postgres', $target, 'postgres', ['public.keyless'], 'rows of before the key are not found by it');
 same_tables($source, 'postgres', $target, 'postgres', ['public.narrower'], 'and are here when they can be');
+
+# --- FULL for a while, between two looks ----------------------------------------------------------
+my %modes = (behind => 'ADD PRIMARY KEY (id); ALTER TABLE behind REPLICA IDENTITY DEFAULT', behind_full => 'ADD PRIMARY KEY (id)', at_rest => 'ADD PRIMARY KEY (id)');
+for my $table (sort keys %modes)
+{
+	$source->safe_psql('postgres', "CREATE TABLE $table (id int PRIMARY KEY, v text); INSERT INTO $table SELECT i, 'first' FROM generate_series(1, 5) i");
+	$target->safe_psql('postgres', "SELECT livesync.add_table('c', 'public.$table')");
+}
+wait_sync($source, $target, 'c');
+$target->safe_psql('postgres', "SELECT livesync.refresh_connector('c')") for 1, 2;
+$target->safe_psql('postgres', "SELECT livesync.pause_connector('c')");
+# a key that is made anew where no row came with FULL costs no copy
+$source->safe_psql('postgres', 'ALTER TABLE at_rest DROP CONSTRAINT at_rest_pkey; ALTER TABLE at_rest ADD PRIMARY KEY (id)');
+for my $table (qw(behind behind_full))
+{
+	$source->safe_psql('postgres', <<"SQL");
+ALTER TABLE $table DROP CONSTRAINT ${table}_pkey;
+ALTER TABLE $table REPLICA IDENTITY FULL;
+INSERT INTO $table VALUES (4, 'beside it');
+DELETE FROM $table WHERE v = 'first' AND id = 4;
+ALTER TABLE $table $modes{$table};
+SQL
+}
+$target->safe_psql('postgres', "SELECT livesync.resume_connector('c')");
+poll($target, 'postgres', "SELECT count(*) FROM livesync.events WHERE event = 'table_resynced' AND source_table = 'public.$_'", 1) for qw(behind behind_full);
+wait_sync($source, $target, 'c');
+same_tables($source, 'postgres', $target, 'postgres', ["public.$_"], "a key that was away: $_") for sort keys %modes;
+$target->safe_psql('postgres', "SELECT livesync.refresh_connector('c')") for 1, 2;
+is($target->safe_psql('postgres', "SELECT string_agg(source_table, ' ' ORDER BY source_table) FROM livesync.events WHERE event = 'table_resync_wanted' AND detail ~ 'primary key'"),
+	'public.behind public.behind_full', 'only these are copied again, once');
 
 check_logs($source, $target);
 done_testing();
