@@ -230,7 +230,9 @@ open_target(const RelationSpec &spec, MemoryContext parent)
 	if (!OidIsValid(relid))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("target table \"%s.%s\" does not exist", spec.schema, spec.name),
-						errhint("Create it, then call livesync.retry_table().")));
+						errhint("If it has another name now, rename it and call "
+								"livesync.retry_table(); otherwise create it and call "
+								"livesync.resync_table(), which brings its rows.")));
 
 	Relation rel = relation_open(relid, AccessShareLock);
 	/* under the transaction's memory until all went well: an error must leave nothing behind */

@@ -152,7 +152,9 @@ map_columns(TargetRelation *it, Relation rel, const RelationSpec &spec)
 				 errmsg("target table \"%s.%s\" is missing replicated column%s: %s", it->schema,
 						it->name, nmissing > 1 ? "s" : "", missing.data),
 				 errhint("Add the column with ALTER TABLE, as a column that is not generated, then "
-						 "call livesync.retry_table().")));
+						 "call livesync.retry_table(), or livesync.resync_table() where rows need "
+						 "its values. If another table has the name at the source now, drop this "
+						 "one: it is made anew.")));
 	it->extra_columns = (char **) palloc(sizeof(char *) * (shape->natts + 1));
 	for (int i = 0; i < shape->natts; i++)
 	{

@@ -105,5 +105,22 @@ $target->safe_psql('postgres', "SELECT livesync.refresh_connector('c')") for 1, 
 is($target->safe_psql('postgres', "SELECT string_agg(source_table, ' ' ORDER BY source_table) FROM livesync.events WHERE event = 'table_resync_wanted' AND detail ~ 'primary key'"),
 	'public.behind public.behind_full', 'only these are copied again, once');
 
+# --- two tables exchange their names: the way out that the hint tells ------------------------------
+$source->safe_psql('postgres', <<'SQL');
+CREATE TABLE this (id int PRIMARY KEY, x text); INSERT INTO this SELECT i, 'this' FROM generate_series(1, 5) i;
+CREATE TABLE that (id int PRIMARY KEY, y date); INSERT INTO that SELECT i, '2024-01-01' FROM generate_series(1, 9) i;
+SQL
+$target->safe_psql('postgres', "SELECT livesync.add_table('c', 'public.$_')") for qw(this that);
+wait_sync($source, $target, 'c');
+$source->safe_psql('postgres', 'BEGIN; ALTER TABLE this RENAME TO other; ALTER TABLE that RENAME TO this; ALTER TABLE other RENAME TO that; COMMIT');
+for my $table (qw(this that))
+{
+	poll($target, 'postgres', "SELECT hint ~ 'another table has the name at the source now, drop this one' FROM livesync.tables WHERE source_table = 'public.$table'");
+}
+$target->safe_psql('postgres', 'DROP TABLE this; DROP TABLE that');
+$target->psql('postgres', "SELECT livesync.retry_table('c', 'public.$_')") for qw(this that);
+wait_sync($source, $target, 'c');
+same_tables($source, 'postgres', $target, 'postgres', [ 'public.this', 'public.that' ], 'tables that exchanged their names');
+
 check_logs($source, $target);
 done_testing();
