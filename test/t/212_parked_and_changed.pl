@@ -76,7 +76,7 @@ same_tables($source, 'postgres', $target, 'postgres', ['public.keyless'], 'rows 
 same_tables($source, 'postgres', $target, 'postgres', ['public.narrower'], 'and are here when they can be');
 
 # --- FULL for a while, between two looks ----------------------------------------------------------
-my %modes = (behind => 'ADD PRIMARY KEY (id); ALTER TABLE behind REPLICA IDENTITY DEFAULT', behind_full => 'ADD PRIMARY KEY (id)', at_rest => 'ADD PRIMARY KEY (id)');
+my %modes = (behind => 'ADD PRIMARY KEY (id); ALTER TABLE behind REPLICA IDENTITY DEFAULT', behind_full => 'ADD PRIMARY KEY (id)', at_rest => 'ADD PRIMARY KEY (id)', written => '');
 for my $table (sort keys %modes)
 {
 	$source->safe_psql('postgres', "CREATE TABLE $table (id int PRIMARY KEY, v text); INSERT INTO $table SELECT i, 'first' FROM generate_series(1, 5) i");
@@ -87,6 +87,8 @@ $target->safe_psql('postgres', "SELECT livesync.refresh_connector('c')") for 1, 
 $target->safe_psql('postgres', "SELECT livesync.pause_connector('c')");
 # a key that is made anew where no row came with FULL costs no copy
 $source->safe_psql('postgres', 'ALTER TABLE at_rest DROP CONSTRAINT at_rest_pkey; ALTER TABLE at_rest ADD PRIMARY KEY (id)');
+# a copy that begins before the stream has these rows would have them replayed over it
+$source->safe_psql('postgres', "INSERT INTO written VALUES (6, 'second'); ALTER TABLE written ALTER v TYPE text USING upper(v)");
 for my $table (qw(behind behind_full))
 {
 	$source->safe_psql('postgres', <<"SQL");
@@ -98,9 +100,9 @@ ALTER TABLE $table $modes{$table};
 SQL
 }
 $target->safe_psql('postgres', "SELECT livesync.resume_connector('c')");
-poll($target, 'postgres', "SELECT count(*) FROM livesync.events WHERE event = 'table_resynced' AND source_table = 'public.$_'", 1) for qw(behind behind_full);
+poll($target, 'postgres', "SELECT count(*) FROM livesync.events WHERE event = 'table_resynced' AND source_table = 'public.$_'", 1) for qw(behind behind_full written);
 wait_sync($source, $target, 'c');
-same_tables($source, 'postgres', $target, 'postgres', ["public.$_"], "a key that was away: $_") for sort keys %modes;
+same_tables($source, 'postgres', $target, 'postgres', ["public.$_"], "changed while the stream was behind: $_") for sort keys %modes;
 $target->safe_psql('postgres', "SELECT livesync.refresh_connector('c')") for 1, 2;
 is($target->safe_psql('postgres', "SELECT string_agg(source_table, ' ' ORDER BY source_table) FROM livesync.events WHERE event = 'table_resync_wanted' AND detail ~ 'primary key'"),
 	'public.behind public.behind_full', 'only these are copied again, once');
