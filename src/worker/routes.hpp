@@ -108,13 +108,13 @@ target::TargetRelation *open_route_target(Route *route, const StreamRelation *re
 										  MemoryContext parent);
 void close_route_target(Route *route);
 
-/* The same from a description of the source's columns. */
 /* Are its rows those of one position of the stream, and not of many moments as while it is copied by chunks? */
 bool is_of_one_position(const state::SyncedTable *table);
 
+/* What open_route_target() opens. */
 target::RelationSpec make_spec(const state::SyncedTable *table, const StreamRelation *relation);
 
-/* The same from what the catalogs of the source said, for use before any message came. */
+/* The target from what the catalogs of the source said, for use before any message came. */
 target::TargetRelation *open_recorded_target(const state::SyncedTable *table, MemoryContext parent);
 
 bool is_spooling(const Route *route);
