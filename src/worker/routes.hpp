@@ -66,7 +66,8 @@ struct Route
 	TimestampTz conflicts_at; /* when they were told last */
 	TimestampTz retry_at;	  /* failed tables: when to try again */
 	int retries;
-	TimestampTz flip_at; /* no step before: a lock was in the way */
+	TimestampTz flip_at;   /* no step before: a lock was in the way */
+	wire::Lsn begin_after; /* queued again: what the stream has to pass before; 0: not known yet */
 
 	bool is_busy;
 	Route *next_busy;

@@ -16,6 +16,7 @@
 #include "base/settings.hpp"
 #include "base/subtransaction.hpp"
 #include "base/transaction.hpp"
+#include "source/catalog.hpp"
 #include "state/event.hpp"
 #include "worker/failure.hpp"
 #include "worker/registry.hpp"
@@ -42,6 +43,26 @@ begin_copy_step(void *argument)
 	begin_copy(step->worker->config, step->table, step->worker->control);
 }
 
+/*
+ * Why a table is copied again may be ahead of the stream: a column that was dropped and added, rows that were written anew.  Changes
+ * of before would go to the spool then, and put their values over the rows that the copy brings.
+ */
+bool
+is_behind_its_reason(ConnectorWorker *worker, Route *route)
+{
+	bool is_first_copy = route->table->generation == 0 && !route->is_shadow;
+
+	if (is_first_copy)
+		return false;
+	if (route->begin_after == 0)
+	{
+		route->begin_after = source::wait_source_flushed(worker->control);
+		set_table_wait(route->table->id,
+					   "the stream to pass what had happened when the copy was wanted");
+	}
+	return worker->applied < route->begin_after;
+}
+
 /* queued: wait until a fresh walsender streams from behind the publication of the table, then begin. */
 void
 start_table(ConnectorWorker *worker, Route *route)
@@ -54,6 +75,8 @@ start_table(ConnectorWorker *worker, Route *route)
 		worker->needs_reconnect |= worker->confirmed >= route->table->admit_lsn;
 		return;
 	}
+	if (is_behind_its_reason(worker, route))
+		return;
 
 	base::begin_transaction();
 	BeginStep step{worker, state::load_table(route->table->id, state::RowLock::try_update)};
@@ -129,6 +152,8 @@ try_pause(ConnectorWorker *worker, Route *route)
 void
 schedule_table(ConnectorWorker *worker, Route *route, TimestampTz now)
 {
+	if (route->table->state != state::TableState::queued)
+		route->begin_after = 0;
 	switch (route->table->state)
 	{
 		case state::TableState::queued:

@@ -8,6 +8,8 @@
 #
 # And a key that is away while rows come with FULL, of which nothing is to be seen at the next look: DEFAULT before, DEFAULT after.
 # The stream tells of FULL, also when it is behind that look, and the copy waits until it has told.
+#
+# A copy that begins again waits until the stream has passed why: or the changes of before are put over the rows that it brought.
 
 use strict;
 use warnings;
@@ -76,15 +78,28 @@ same_tables($source, 'postgres', $target, 'postgres', ['public.keyless'], 'rows 
 same_tables($source, 'postgres', $target, 'postgres', ['public.narrower'], 'and are here when they can be');
 
 # --- FULL for a while, between two looks ----------------------------------------------------------
-my %modes = (behind => 'ADD PRIMARY KEY (id); ALTER TABLE behind REPLICA IDENTITY DEFAULT', behind_full => 'ADD PRIMARY KEY (id)', at_rest => 'ADD PRIMARY KEY (id)', written => '');
+my %modes = (behind => 'ADD PRIMARY KEY (id); ALTER TABLE behind REPLICA IDENTITY DEFAULT', behind_full => 'ADD PRIMARY KEY (id)', at_rest => 'ADD PRIMARY KEY (id)', written => '', emptied => '');
 for my $table (sort keys %modes)
 {
 	$source->safe_psql('postgres', "CREATE TABLE $table (id int PRIMARY KEY, v text); INSERT INTO $table SELECT i, 'first' FROM generate_series(1, 5) i");
+	$source->safe_psql('postgres', 'ALTER TABLE emptied ADD w int; UPDATE emptied SET w = id') if $table eq 'emptied';
 	$target->safe_psql('postgres', "SELECT livesync.add_table('c', 'public.$table')");
 }
 wait_sync($source, $target, 'c');
 $target->safe_psql('postgres', "SELECT livesync.refresh_connector('c')") for 1, 2;
 $target->safe_psql('postgres', "SELECT livesync.pause_connector('c')");
+# the stream itself finds that a column is another one, in the transaction that had written the former one's values; enough comes
+# before for a look at the source to be over
+$source->safe_psql('postgres', <<'SQL');
+DO $$ BEGIN FOR i IN 1 .. 30000 LOOP UPDATE emptied SET v = i::text WHERE id = 1; COMMIT; END LOOP; END $$;
+BEGIN;
+UPDATE emptied SET v = 'with the former column';
+ALTER TABLE emptied DROP w;
+UPDATE emptied SET v = 'without' WHERE id < 3;
+ALTER TABLE emptied ADD w int;
+UPDATE emptied SET w = 0 WHERE id = 5;
+COMMIT;
+SQL
 # a key that is made anew where no row came with FULL costs no copy
 $source->safe_psql('postgres', 'ALTER TABLE at_rest DROP CONSTRAINT at_rest_pkey; ALTER TABLE at_rest ADD PRIMARY KEY (id)');
 # a copy that begins before the stream has these rows would have them replayed over it
@@ -101,6 +116,7 @@ SQL
 }
 $target->safe_psql('postgres', "SELECT livesync.resume_connector('c')");
 poll($target, 'postgres', "SELECT count(*) FROM livesync.events WHERE event = 'table_resynced' AND source_table = 'public.$_'", 1) for qw(behind behind_full written);
+poll($target, 'postgres', "SELECT count(*) > 0 FROM livesync.events WHERE event = 'table_restarted' AND source_table = 'public.emptied'");
 wait_sync($source, $target, 'c');
 same_tables($source, 'postgres', $target, 'postgres', ["public.$_"], "changed while the stream was behind: $_") for sort keys %modes;
 $target->safe_psql('postgres', "SELECT livesync.refresh_connector('c')") for 1, 2;
