@@ -65,40 +65,6 @@ find_other_column(const source::ColumnVersions &before, const source::ColumnVers
 	return nullptr;
 }
 
-struct AwaitedLook
-{
-	int64 table;
-	wire::Lsn passed_at;
-};
-
-/*
- * A copy that begins while the stream is behind what was found would replay changes of before over rows of after.  So it waits
- * until the stream has passed the look that found it first.
- */
-bool
-is_passed(const ConnectorWorker *worker, int64 id)
-{
-	static HTAB *looks = nullptr;
-	bool found;
-
-	if (looks == nullptr)
-	{
-		HASHCTL control{};
-
-		control.keysize = sizeof(int64);
-		control.entrysize = sizeof(AwaitedLook);
-		looks = hash_create("livesync looks", 8, &control, HASH_ELEM | HASH_BLOBS);
-	}
-	AwaitedLook *look = (AwaitedLook *) hash_search(looks, &id, HASH_ENTER, &found);
-
-	if (!found)
-		look->passed_at = source::read_positions(worker->control).insert;
-	if (worker->applied < look->passed_at)
-		return false;
-	(void) hash_search(looks, &id, HASH_REMOVE, nullptr);
-	return true;
-}
-
 void
 look_at(ConnectorWorker *worker, int64 id)
 {
@@ -116,9 +82,6 @@ look_at(ConnectorWorker *worker, int64 id)
 	if (judge_key(before, &now, worker->applied, worker->control) == KeyVerdict::other &&
 		why == nullptr)
 		why = "The primary key was dropped and added.";
-	/* not recorded: found again at the next look */
-	if (why != nullptr && !is_passed(worker, id))
-		return;
 	if (why != nullptr && table->copy_data)
 	{
 		if (try_copy_again(worker, table))
