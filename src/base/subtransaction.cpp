@@ -124,6 +124,31 @@ run_in_subtransaction(void (*function)(void *argument), void *argument)
 }
 
 ErrorData *
+run_in_transaction(void (*function)(void *argument), void *argument)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ErrorData *volatile error = nullptr;
+	int lock_timeout = LockTimeout;
+
+	PG_TRY();
+	{
+		function(argument);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		LockTimeout = lock_timeout;
+		error = CopyErrorData();
+		if (is_raised(error->sqlerrcode))
+			PG_RE_THROW();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	return error;
+}
+
+ErrorData *
 run_limited(void (*function)(void *argument), void *argument, int lock_ms)
 {
 	int limit = begin_lock_limit(lock_ms);

@@ -18,6 +18,9 @@ namespace base
  */
 ErrorData *run_in_subtransaction(void (*function)(void *argument), void *argument);
 
+/* The same without a subtransaction: after an error the caller ends the transaction, before anything else. */
+ErrorData *run_in_transaction(void (*function)(void *argument), void *argument);
+
 /*
  * The same, but errors that pass are handed over as well, for those who only report: all but the
  * ones by which this session itself is told to stop.

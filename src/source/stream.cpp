@@ -96,13 +96,13 @@ raise_malformed(wire::DecodeStatus status)
 
 /* The next piece of the stream into connection->copy_data; 0: none there now, -1: no more. */
 int
-take_copy_data(Connection *connection)
+take_copy_data(Connection *connection, Look look)
 {
 	release_copy_data(connection);
 
 	int size = PQgetCopyData(connection->raw, &connection->copy_data, 1);
 
-	if (size == 0)
+	if (size == 0 && look == Look::at_socket)
 	{
 		/* When reading fails, the next call says how. */
 		(void) PQconsumeInput(connection->raw);
@@ -150,14 +150,15 @@ start_stream(Connection *connection, const char *slot_name, wire::Lsn from, int 
 }
 
 Received
-next_message(Stream *stream, StreamMessage *out)
+next_message(Stream *stream, Look look, StreamMessage *out)
 {
 	Connection *connection = stream->connection;
-	int size = take_copy_data(connection);
+	int size = take_copy_data(connection, look);
 
 	if (size == 0)
 	{
-		note_quiet(stream);
+		if (look == Look::at_socket)
+			note_quiet(stream);
 		return Received::nothing;
 	}
 	if (size < 0)

@@ -38,8 +38,15 @@ struct StreamMessage
 /* publications: quoted for the option by this function.  binary: ask for binary values, from 14 on. */
 Stream *start_stream(Connection *connection, const char *slot_name, wire::Lsn from,
 					 int npublications, const char *const *publications, bool binary);
+/* How far for the next message. */
+enum class Look
+{
+	at_socket,
+	at_what_is_read, /* from it already, which costs no system call */
+};
+
 /* Does not wait.  ERROR when the connection is broken. */
-Received next_message(Stream *stream, StreamMessage *out);
+Received next_message(Stream *stream, Look look, StreamMessage *out);
 /* With the error of the source, or since it shuts down. */
 [[noreturn]] void raise_end(Stream *stream);
 /*

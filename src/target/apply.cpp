@@ -93,6 +93,54 @@ apply_one_by_one(void *argument)
 	restore_role(role);
 }
 
+/* In a memory context of its own; the error is in the caller's. */
+ErrorData *
+attempt(Run *run, void (*way)(void *argument),
+		ErrorData *(*within)(void (*function)(void *argument), void *argument))
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "livesync apply", ALLOCSET_DEFAULT_SIZES);
+
+	MemoryContextSwitchTo(context);
+	run->counts = {};
+	forget_unreadable(run->relation);
+	ErrorData *error = within(way, run);
+
+	MemoryContextSwitchTo(caller);
+	ErrorData *copy = error != nullptr ? base::copy_error(error) : nullptr;
+
+	MemoryContextDelete(context);
+	return copy;
+}
+
+void
+add_run(base::ChangeCounts *counts, const Run &run)
+{
+	counts->batches++;
+	base::add_counts(counts, run.counts);
+}
+
+bool
+conclude(const Run &run, ErrorData *error, base::ChangeCounts *counts, ApplyFailure *failure)
+{
+	failure->error = error;
+	failure->lsn = run.current ? run.current->lsn : wire::kInvalidLsn;
+	note_unreadable(run.relation, failure);
+	if (error != nullptr)
+		return false;
+	add_run(counts, run);
+	return true;
+}
+
+bool
+apply_in_order(Run *run, base::ChangeCounts *counts, ApplyFailure *failure)
+{
+	ErrorData *error = attempt(run, apply_one_by_one, base::run_in_subtransaction);
+
+	return conclude(*run, error, counts, failure);
+}
+
 } // namespace
 
 bool
@@ -100,32 +148,36 @@ apply_changes(TargetRelation *relation, const PendingChange *first, base::Change
 			  ApplyFailure *failure)
 {
 	Run run{relation, first, nullptr, {}};
-	MemoryContext context =
-		AllocSetContextCreate(CurrentMemoryContext, "livesync apply", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext caller = MemoryContextSwitchTo(context);
-	ErrorData *error = nullptr;
 
-	counts->batches++;
-	forget_unreadable(relation);
-	if (!relation->fires_triggers)
-		error = base::run_in_subtransaction(apply_as_sets, &run);
-	if (relation->fires_triggers || (error != nullptr && !base::is_lock_timeout(error)))
-	{
-		run.counts = {};
-		forget_unreadable(relation);
-		if (error != nullptr)
-			counts->replayed_batches++;
-		error = base::run_in_subtransaction(apply_one_by_one, &run);
-	}
-	MemoryContextSwitchTo(caller);
-	failure->error = error ? base::copy_error(error) : nullptr;
-	failure->lsn = run.current ? run.current->lsn : wire::kInvalidLsn;
-	note_unreadable(relation, failure);
-	MemoryContextDelete(context);
-	if (failure->error != nullptr)
-		return false;
-	base::add_counts(counts, run.counts);
-	return true;
+	if (relation->fires_triggers)
+		return apply_in_order(&run, counts, failure);
+
+	ErrorData *error = attempt(&run, apply_as_sets, base::run_in_subtransaction);
+
+	if (error != nullptr && !base::is_lock_timeout(error))
+		return apply_again(relation, first, counts, failure);
+	return conclude(run, error, counts, failure);
+}
+
+ErrorData *
+apply_first(TargetRelation *relation, const PendingChange *first, base::ChangeCounts *counts)
+{
+	Run run{relation, first, nullptr, {}};
+	ErrorData *error = attempt(&run, apply_as_sets, base::run_in_transaction);
+
+	if (error == nullptr)
+		add_run(counts, run);
+	return error;
+}
+
+bool
+apply_again(TargetRelation *relation, const PendingChange *first, base::ChangeCounts *counts,
+			ApplyFailure *failure)
+{
+	Run run{relation, first, nullptr, {}};
+
+	counts->replayed_batches++;
+	return apply_in_order(&run, counts, failure);
 }
 
 void

@@ -35,6 +35,16 @@ bool apply_changes(TargetRelation *relation, const PendingChange *first, base::C
 				   ApplyFailure *failure);
 
 /*
+ * The two ways of it, for changes with which a transaction begins.  Sets are written without a subtransaction, which takes a lone
+ * change a tenth of its time: nullptr, or an error after which the caller ends the transaction, and begins another one.  There
+ * they are applied one by one, which tells which one it is.
+ */
+ErrorData *apply_first(TargetRelation *relation, const PendingChange *first,
+					   base::ChangeCounts *counts);
+bool apply_again(TargetRelation *relation, const PendingChange *first, base::ChangeCounts *counts,
+				 ApplyFailure *failure);
+
+/*
  * What catching up needs from the rest: the source's current row for a key, and the memory of rows
  * set aside.  Keys and values are in the order of TargetRelation::keys and ::columns.
  */

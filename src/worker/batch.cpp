@@ -7,6 +7,7 @@
 
 #include "base/settings.hpp"
 #include "base/subtransaction.hpp"
+#include "base/transaction.hpp"
 #include "worker/registry.hpp"
 
 namespace worker
@@ -33,6 +34,37 @@ add_counts(Route *route, const base::ChangeCounts &counts, wire::Lsn lsn)
 	base::add_counts(&route->stats, counts);
 	route->has_stats = true;
 	tell_conflicts(route, counts, lsn);
+}
+
+target::TargetRelation *
+open_target(ConnectorWorker *worker, Route *route)
+{
+	target::TargetRelation *target = ensure_target(worker, route);
+
+	target->streams_since = route->table->streams_since;
+	return target;
+}
+
+/* is_new: the local transaction was not open before, so that nobody holds memory of it. */
+bool
+apply(ConnectorWorker *worker, Route *route, bool is_new, base::ChangeCounts *counts,
+	  target::ApplyFailure *failure)
+{
+	/* the columns of the target may have been changed in it */
+	bool is_empty = is_new && !TransactionIdIsValid(GetTopTransactionIdIfAny());
+
+	if (!is_empty || route->target->fires_triggers)
+		return target::apply_changes(route->target, route->first, counts, failure);
+
+	ErrorData *error = target::apply_first(route->target, route->first, counts);
+
+	if (error == nullptr)
+		return true;
+	if (base::is_lock_timeout(error))
+		set_table_apart(worker, route, error, route->first->lsn);
+	abort_local();
+	base::begin_transaction();
+	return target::apply_again(open_target(worker, route), route->first, counts, failure);
 }
 
 } // namespace
@@ -72,14 +104,15 @@ flush_route(ConnectorWorker *worker, Route *route)
 	target::ApplyFailure failure;
 	wire::Lsn lsn = route->first != nullptr ? route->first->lsn : wire::kInvalidLsn;
 
+	bool is_new = !worker->in_local_transaction;
+
 	if (route->first == nullptr)
 		return;
 	begin_local(worker);
-	target::TargetRelation *target = ensure_target(worker, route);
+	(void) open_target(worker, route);
 	int limit = base::begin_lock_limit(base::settings::lock_timeout_ms);
 
-	target->streams_since = route->table->streams_since;
-	if (!target::apply_changes(target, route->first, &counts, &failure))
+	if (!apply(worker, route, is_new, &counts, &failure))
 	{
 		if (OidIsValid(failure.unreadable_type))
 			fall_back_from_value(worker, route, failure);

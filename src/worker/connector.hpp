@@ -156,7 +156,7 @@ void check_target_format(ConnectorWorker *worker, const Route *route);
 bool is_format_outdated(const ConnectorWorker *worker);
 void note_refused_format(const ConnectorWorker *worker, const ErrorData *error);
 
-/* receive.cpp: true when something was received */
+/* receive.cpp: false when all that is there now has been received */
 bool receive_some(ConnectorWorker *worker);
 void send_position(ConnectorWorker *worker, bool now);
 /*
@@ -193,6 +193,8 @@ void start_again_behind(ConnectorWorker *worker);
 
 /* gather.cpp; many messages come, and more will be there in a moment */
 bool is_dense(ConnectorWorker *worker);
+/* So the end of a source transaction is no reason yet to commit. */
+bool gathers(ConnectorWorker *worker);
 /* A commit has come: is it an old one? */
 void note_age(ConnectorWorker *worker);
 void nap(ConnectorWorker *worker);

@@ -256,25 +256,24 @@ run(ConnectorWorker *worker)
 			MemoryContextSwitchTo(worker->turn);
 		}
 
-		bool any = receive_some(worker);
+		bool is_more = receive_some(worker);
 
-		if (!any && apply_early(worker))
+		if (!is_more && apply_early(worker))
 			continue;
-		if (!any && worker->has_uncommitted && !worker->has_napped &&
-			(worker->is_behind || is_dense(worker)))
+		if (!is_more && worker->has_uncommitted && !worker->has_napped && gathers(worker))
 		{
 			nap(worker);
 			continue;
 		}
 		/* nothing more is there: what is whole is committed at once */
-		if (!any && !worker->in_source_transaction && worker->has_uncommitted)
+		if (!is_more && !worker->in_source_transaction && worker->has_uncommitted)
 			commit_local(worker);
-		send_position(worker, !any && !worker->in_source_transaction && is_answer_due(worker));
+		send_position(worker, !is_more && !worker->in_source_transaction && is_answer_due(worker));
 		CHECK_FOR_INTERRUPTS();
 		check_configuration();
 		if (is_at_boundary(worker))
 		{
-			if (!any)
+			if (!is_more)
 			{
 				advance_idle(worker, worker->received, false);
 				settle(worker);
@@ -284,7 +283,7 @@ run(ConnectorWorker *worker)
 		}
 		else if (worker->has_uncommitted && !worker->in_source_transaction && is_batch_due(worker))
 			commit_local(worker);
-		if (any || apply_ahead(worker))
+		if (is_more || apply_ahead(worker))
 			continue;
 		if (is_dense(worker))
 			nap(worker);

@@ -88,6 +88,12 @@ is_dense(ConnectorWorker *worker)
 	return worker->is_dense;
 }
 
+bool
+gathers(ConnectorWorker *worker)
+{
+	return worker->is_behind || is_dense(worker);
+}
+
 void
 note_age(ConnectorWorker *worker)
 {

@@ -197,6 +197,21 @@ take_keepalive(ConnectorWorker *worker, const source::StreamMessage &message)
 		send_position(worker, true);
 }
 
+/* While few messages come, what is whole is committed before the socket is looked at again. */
+bool
+is_commit_due(ConnectorWorker *worker)
+{
+	return worker->has_uncommitted && !worker->in_source_transaction && !gathers(worker);
+}
+
+/* Where they leave nothing behind, whatever ended a transaction meanwhile. */
+void
+enter_turn(const ConnectorWorker *worker)
+{
+	if (!worker->in_local_transaction)
+		MemoryContextSwitchTo(worker->turn);
+}
+
 } // namespace
 
 void
@@ -285,17 +300,23 @@ bool
 receive_some(ConnectorWorker *worker)
 {
 	source::StreamMessage message;
-	bool any = false;
 
 	for (int i = 0; i < kMessagesATurn; i++)
 	{
-		source::Received received = source::next_message(worker->stream, &message);
+		bool is_due = is_commit_due(worker);
+		source::Look look = is_due ? source::Look::at_what_is_read : source::Look::at_socket;
+		source::Received received = source::next_message(worker->stream, look, &message);
 
+		if (received == source::Received::nothing && !is_due)
+			return false;
 		if (received == source::Received::nothing)
-			break;
+		{
+			commit_local(worker);
+			continue;
+		}
 		if (received == source::Received::ended)
 			end_stream(worker);
-		any = true;
+		enter_turn(worker);
 		worker->window_messages++;
 		worker->received = Max(worker->received, message.end);
 		worker->sent_at = message.sent_at;
@@ -308,7 +329,7 @@ receive_some(ConnectorWorker *worker)
 		if (is_at_boundary(worker) && is_housekeeping_due(worker))
 			break;
 	}
-	return any;
+	return true;
 }
 
 } // namespace worker
