@@ -114,11 +114,11 @@ $standby = make_standby('late_standby');
 failpoint($target, 'chunk_committed/public.t=wait');
 copy_t_again();
 failpoint_reached($target, 'postgres', 'chunk_committed', 2);
-$source->wait_for_catchup('late_standby');
-$standby->stop;
-# The stream is held where it is, so that no position tells of the loss.
+# The stream is held where it is, so that no position tells of the loss: the standby has all that came before.
 my $worker = worker_pid($target, 'postgres', 'connector');
 kill 'STOP', $worker;
+$source->wait_for_catchup('late_standby', 'replay', source_lsn($source));
+$standby->stop;
 $source->safe_psql('postgres', "UPDATE t SET v = v + 1000; INSERT INTO t SELECT n, 9, 'lost' FROM generate_series(9001, 9010) n");
 failpoint($target, 'chunk_loaded/public.t=wait');
 failpoint_reached($target, 'postgres', 'chunk_loaded', 2);
