@@ -19,6 +19,7 @@
 #include "source/catalog.hpp"
 #include "state/event.hpp"
 #include "worker/failure.hpp"
+#include "worker/partitions.hpp"
 #include "worker/registry.hpp"
 #include "worker/table_setup.hpp"
 
@@ -43,23 +44,34 @@ begin_copy_step(void *argument)
 	begin_copy(step->worker->config, step->table, step->worker->control);
 }
 
-/*
- * Why a table is copied again may be ahead of the stream: a column that was dropped and added, rows that were written anew.  Changes
- * of before would go to the spool then, and put their values over the rows that the copy brings.
- */
-bool
-is_behind_its_reason(ConnectorWorker *worker, Route *route)
+/* The partitions are noted first: what was done to them before the note is before the position, too. */
+void
+find_begin(ConnectorWorker *worker, Route *route)
 {
 	bool is_first_copy = route->table->generation == 0 && !route->is_shadow;
 
-	if (is_first_copy)
-		return false;
-	if (route->begin_after == 0)
+	base::begin_transaction();
+	bool has_partitions = route->table->copy_data && note_partitions(route->table, worker->control);
+
+	if (has_partitions || !is_first_copy)
 	{
 		route->begin_after = source::wait_source_flushed(worker->control);
 		set_table_wait(route->table->id,
 					   "the stream to pass what had happened when the copy was wanted");
 	}
+	base::commit_transaction();
+}
+
+/*
+ * What no change brings may be ahead of the stream: why a table is copied again (a column that was dropped and added, rows that
+ * were written anew), or what was written to a partition that was away for a moment.  Changes of before would go to the spool
+ * then, and put their values over the rows that the copy brings.
+ */
+bool
+is_behind_its_reason(ConnectorWorker *worker, Route *route)
+{
+	if (route->begin_after == 0)
+		find_begin(worker, route);
 	return worker->applied < route->begin_after;
 }
 
@@ -95,7 +107,11 @@ start_table(ConnectorWorker *worker, Route *route)
 			mark_table_failed(worker->config->name, step.table->id,
 							  state::source_table_name(step.table), error, worker->applied);
 		else
+		{
 			set_table_wait(step.table->id, nullptr);
+			/* it may be queued again before this process has seen that it was not */
+			route->begin_after = 0;
+		}
 		worker->tables_changed = true;
 	}
 	base::commit_transaction();
