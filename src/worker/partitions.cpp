@@ -149,20 +149,6 @@ follow_partitions(ConnectorWorker *worker, const state::SyncedTable *table,
 }
 
 bool
-note_partitions(const state::SyncedTable *table, source::Connection *control)
-{
-	const char *links = source::read_partition_links(control, table->source_oid);
-
-	/* those that come after none have other links than any that were noted before */
-	if (links == nullptr)
-		return false;
-	/* where a call has the row the older note stays: what was attached since then costs another beginning */
-	if (state::load_table(table->id, state::RowLock::try_update) != nullptr)
-		state::record_partitions(table->id, links);
-	return true;
-}
-
-bool
 restart_if_attached(const Copier *copier, const state::SyncedTable *table)
 {
 	if (state::has_chunk_of(table->id, table->generation, table->source_oid))

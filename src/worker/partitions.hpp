@@ -27,8 +27,6 @@ void follow_partitions(ConnectorWorker *worker, const state::SyncedTable *table,
 /* Beside what is here.  False: a copy runs already, or the last one could not be taken over just now. */
 bool try_copy_again(ConnectorWorker *worker, const state::SyncedTable *table);
 
-/* Before a copy begins, and before the position is read that the stream has to pass first.  False: there are none. */
-bool note_partitions(const state::SyncedTable *table, source::Connection *control);
 /*
  * When a copy is planned, before the sizes are read, and after the last chunk.  True: some were attached since the last note, with
  * rows, and the copy starts over.  Else those of now are noted.
