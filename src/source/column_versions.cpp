@@ -19,7 +19,8 @@ constexpr char kSql[] = R"(
 	SELECT )" STORAGE_SQL R"( AS storage FROM tree t JOIN pg_class c ON c.oid = t.relid)
 SELECT array_prepend(coalesce(f.storage, ''), v.texts) || concat_ws(':', 0, coalesce(k.oid, 0),
 		(r.relreplident = 'f')::int, coalesce(k.xmin::text, '0'), ''),
-	concat_ws('/', v.look, f.storage, )" KEY_LOOK_SQL("r.oid") R"()
+	concat_ws('/', v.look, f.storage, )" KEY_LOOK_SQL("r.oid") R"(),
+	r.relkind = 'p'
 FROM pg_class r LEFT JOIN pg_constraint k ON k.conrelid = r.oid AND k.contype = 'p', files f, (
 	SELECT array_agg(concat_ws(':', c.attnum, c.atttypid, c.atttypmod, c.version, c.attname)
 			ORDER BY c.attnum) AS texts,
@@ -43,6 +44,7 @@ read_column_versions(Connection *control, Oid table, int ncolumns, const char *c
 
 	it.texts = get_text_array(result, 0, 0, &it.count);
 	it.look = get_text(result, 0, 1);
+	it.is_partitioned = !is_null(result, 0, 2) && get_bool(result, 0, 2);
 	return it;
 }
 

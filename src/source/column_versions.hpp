@@ -34,6 +34,7 @@ struct ColumnVersions
 	int count;
 	char **texts;
 	char *look; /* PublishedTable::column_look of that moment */
+	bool is_partitioned;
 };
 
 /* Of these columns, all of one moment. */

@@ -1,7 +1,7 @@
 /*
  * state/column_versions.hpp
  *
- * Which columns of the source the values in a target are of, as texts of the source's room.  Set when a copy begins; a
+ * Which columns of the source the values in a target are of, as texts of the source's room.  Set before a copy begins; a
  * look that finds them as they were, or changed without harm, sets them again.
  */
 #pragma once

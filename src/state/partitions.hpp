@@ -2,7 +2,7 @@
  * state/partitions.hpp
  *
  * Of a partitioned source table: the links of those partitions whose rows are known to be in its target, as the source
- * gave them.  Recorded when a copy is planned, when it is whole, and with each look that found nothing missing.
+ * gave them.  Recorded before a copy begins, when it is planned, when it is whole, and with each look that found nothing missing.
  */
 #pragma once
 

@@ -118,13 +118,4 @@ follow_columns(ConnectorWorker *worker, const source::PublishedTables &published
 		look_at(worker, changed.ids[i]);
 }
 
-void
-note_columns(const state::SyncedTable *table, source::Connection *control)
-{
-	source::ColumnVersions now =
-		source::read_column_versions(control, table->source_oid, table->ncolumns, table->columns);
-
-	state::record_column_versions(table->id, now.count, now.texts, now.look);
-}
-
 } // namespace worker

@@ -18,7 +18,4 @@ namespace worker
 /* At each look at the source. Needs a transaction. */
 void follow_columns(ConnectorWorker *worker, const source::PublishedTables &published);
 
-/* When a copy begins. */
-void note_columns(const state::SyncedTable *table, source::Connection *control);
-
 } // namespace worker

@@ -131,6 +131,8 @@ struct ConnectorWorker
 	bool tables_changed; /* load the routes again */
 	TimestampTz tables_at;
 	TimestampTz housekept_at;
+	wire::Lsn
+		next_begin; /* where the first of the copies begins that wait for the stream; 0: none */
 	bool has_index_jobs;	/* perhaps for tables that stream already */
 	bool needs_reconnect;	/* the walsender must forget what it knows of publications */
 	size_t largest_message; /* of this connection: libpq keeps room for it */
@@ -255,6 +257,13 @@ bool try_begin_exchange(ConnectorWorker *worker, const state::SyncedTable *shado
 
 void pause_tables(ConnectorWorker *worker);	   /* those that calls want paused */
 bool schedule_tables(ConnectorWorker *worker); /* false: all tables stream */
+
+/* begin.cpp */
+void start_table(ConnectorWorker *worker, Route *route); /* a queued one, as far as it can be */
+/* Behind the notes of all tables that were noted just now: one question for all of them. */
+void place_begins(ConnectorWorker *worker);
+bool is_begin_due(const ConnectorWorker *worker);
+void forget_note(Route *route);
 
 /* flip.cpp */
 /* For the lock that a table needs to begin its copy, or to stream; and until it is tried again. */

@@ -185,7 +185,7 @@ do_housekeeping(ConnectorWorker *worker)
 	finish_poll(worker);
 	trim_history(worker, now);
 	sync_sequences(worker, now);
-	if (worker->tables_changed ||
+	if (worker->tables_changed || is_begin_due(worker) ||
 		TimestampDifferenceExceeds(worker->tables_at, now, kTablesEveryMs))
 	{
 		worker->tables_at = now;
@@ -234,7 +234,7 @@ settle(const ConnectorWorker *worker)
 void
 wait_for_something(ConnectorWorker *worker)
 {
-	bool is_busy = worker->is_polling || worker->tables_changed;
+	bool is_busy = worker->is_polling || worker->tables_changed || is_begin_due(worker);
 	/* what is committed is flushed by the WAL writer, by and by */
 	long rest_ms = worker->nmarks > 0 ? Min(WalWriterDelay, kIdleMs) : kIdleMs;
 

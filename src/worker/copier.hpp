@@ -76,8 +76,14 @@ bool analyze_one_table(Copier *copier);
 bool skip_one_change(Copier *copier);
 void release_finished_snapshots(Copier *copier);
 
-/* The chunks of a table, recorded; false: not yet, the table is locked at the source. */
-bool plan_copy(Copier *copier, const state::SyncedTable *table);
+enum class PlanResult
+{
+	made,	   /* the chunks of the table are recorded */
+	later,	   /* the table is locked at the source */
+	restarted, /* the copy starts over */
+};
+
+PlanResult plan_copy(Copier *copier, const state::SyncedTable *table);
 
 /* Replays the spool of a table whose row is held, up to most_segments (0: all). True: commit; it may have failed. */
 bool drain_locked(const Copier *copier, state::SyncedTable *table, int most_segments);

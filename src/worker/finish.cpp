@@ -32,13 +32,8 @@ end_load(Copier *copier, const state::SyncedTable *table)
 	const char *name = state::source_table_name(table);
 
 	base::failpoint("load_finished", name);
-	if (const char *missed = find_missed_partitions(copier, table); missed != nullptr)
-	{
-		restart_table(
-			copier, table,
-			psprintf("A partition was attached at the source during the copy: %s.", missed));
+	if (restart_if_attached(copier, table))
 		return true;
-	}
 	switch (ensure_key_index(copier, table))
 	{
 		case KeyIndex::later:

@@ -97,7 +97,8 @@ close_table_gate(Copier *copier, WaitingGate *gate)
 bool
 pass_gate(Copier *copier, const WaitingGate *gate)
 {
-	const char *name = nullptr;
+	const char *planned = nullptr;
+	PlanResult plan = PlanResult::made;
 	wire::Lsn position = wire::kInvalidLsn;
 
 	if (gate->phase == state::Phase::publish_gate)
@@ -109,25 +110,26 @@ pass_gate(Copier *copier, const WaitingGate *gate)
 	if (table != nullptr && table->generation == gate->generation && table->phase == gate->phase &&
 		(table->state == state::TableState::queued || table->state == state::TableState::copying))
 	{
-		name = state::source_table_name(table);
+		const char *name = state::source_table_name(table);
+
 		if (gate->phase == state::Phase::publish_gate)
 			state::record_admit_lsn(table->id, position);
 		else
 		{
 			base::failpoint("gate_passed", name);
-			if (!plan_copy(copier, table))
+			plan = plan_copy(copier, table);
+			if (plan == PlanResult::made)
 			{
-				base::commit_transaction();
-				return false;
+				state::record_event(copier->config->name, name, "copy_started", nullptr);
+				planned = MemoryContextStrdup(copier->turn, name);
 			}
-			state::record_event(copier->config->name, name, "copy_started", nullptr);
 		}
 	}
-	if (name != nullptr)
-		name = MemoryContextStrdup(copier->turn, name);
 	base::commit_transaction();
-	if (name != nullptr && gate->phase == state::Phase::gate)
-		base::failpoint("planned", name);
+	if (plan == PlanResult::later)
+		return false;
+	if (planned != nullptr)
+		base::failpoint("planned", planned);
 	wake_connector();
 	return true;
 }

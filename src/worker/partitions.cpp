@@ -5,6 +5,14 @@
  *
  * Surprising: what a look finds missing is not recorded.  It is missing until a new copy is there, which brings the record of
  * its own end; so whatever becomes of that copy, the next look finds it again.
+ *
+ * Surprising: a copy reads the partitions as they are, and may yet be wrong because of one that was away before it read anything:
+ *
+ *   the copy begins ─► row is changed ─► DETACH ─► row is changed again ─► ATTACH ─► plan, load ─► catch up
+ *                      in the spool                no change brings that             has it        puts the former value over it
+ *
+ * So the note that the plan compares with is older than the position at which the copy begins: a partition that has changes in
+ * the spool, and was away since, has another link than the note's.
  */
 #include "worker/partitions.hpp"
 
@@ -140,18 +148,11 @@ follow_partitions(ConnectorWorker *worker, const state::SyncedTable *table,
 		accept(worker, table, name, look);
 }
 
-void
-note_partitions(const Copier *copier, const state::SyncedTable *table)
-{
-	state::record_partitions(table->id,
-							 source::read_partition_links(copier->connection, table->source_oid));
-}
-
-char *
-find_missed_partitions(const Copier *copier, const state::SyncedTable *table)
+bool
+restart_if_attached(const Copier *copier, const state::SyncedTable *table)
 {
 	if (state::has_chunk_of(table->id, table->generation, table->source_oid))
-		return nullptr; /* it is not partitioned */
+		return false; /* it is not partitioned */
 
 	char *links = state::load_partitions(table->id);
 	source::PartitionLook look;
@@ -159,10 +160,15 @@ find_missed_partitions(const Copier *copier, const state::SyncedTable *table)
 	(void) source::try_look_at_partitions(copier->connection, table->source_oid,
 										  links != nullptr ? links : "", 0, &look);
 	if (look.attached != nullptr)
-		return look.attached;
+	{
+		restart_table(
+			copier, table,
+			psprintf("A partition was attached at the source during the copy: %s.", look.attached));
+		return true;
+	}
 	tell_truncated(copier->config->name, state::source_table_name(table), look);
 	state::record_partitions(table->id, look.links);
-	return nullptr;
+	return false;
 }
 
 } // namespace worker

@@ -115,8 +115,7 @@ close_snapshot_holder(HeldSnapshot **link)
 	MemoryContextDelete(held->context);
 }
 
-/* False: the table is locked at the source. */
-bool
+PlanResult
 plan_table(Copier *copier, const state::SyncedTable *table)
 {
 	const char *exported = nullptr;
@@ -127,8 +126,8 @@ plan_table(Copier *copier, const state::SyncedTable *table)
 	source::Leaves leaves = source::read_leaves(copier->connection, table->source_oid);
 	bool is_plain = is_own_leaf(table, leaves);
 
-	if (!is_plain)
-		note_partitions(copier, table);
+	if (!is_plain && restart_if_attached(copier, table))
+		return PlanResult::restarted;
 	if (table->mode == state::CopyMode::snapshot)
 	{
 		HeldSnapshot *held = copier->snapshots;
@@ -138,7 +137,7 @@ plan_table(Copier *copier, const state::SyncedTable *table)
 
 		MemoryContextSwitchTo(old);
 		if (it.name == nullptr)
-			return false;
+			return PlanResult::later;
 		exported = it.name;
 		snapshot = it.snapshot;
 	}
@@ -158,20 +157,23 @@ plan_table(Copier *copier, const state::SyncedTable *table)
 	for (int i = 0; i < leaves.count; i++)
 		add_leaf(table, leaves.leaves[i], bytes, wants_whole_leaves(copier, table), &chunks);
 	state::record_plan(table, chunks, binary_types(copier, table), exported, snapshot);
-	return true;
+	return PlanResult::made;
 }
 
 } // namespace
 
-bool
+PlanResult
 plan_copy(Copier *copier, const state::SyncedTable *table)
 {
-	if (table->mode == state::CopyMode::snapshot)
+	bool needs_snapshot = table->mode == state::CopyMode::snapshot;
+
+	if (needs_snapshot)
 		open_snapshot_holder(copier, table);
-	if (plan_table(copier, table))
-		return true;
-	close_snapshot_holder(&copier->snapshots);
-	return false;
+	PlanResult plan = plan_table(copier, table);
+
+	if (plan != PlanResult::made && needs_snapshot)
+		close_snapshot_holder(&copier->snapshots);
+	return plan;
 }
 
 void

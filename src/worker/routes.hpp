@@ -67,7 +67,8 @@ struct Route
 	TimestampTz retry_at;	  /* failed tables: when to try again */
 	int retries;
 	TimestampTz flip_at;   /* no step before: a lock was in the way */
-	wire::Lsn begin_after; /* queued again: what the stream has to pass before; 0: not known yet */
+	bool is_noted;		   /* queued: what the source has is recorded, see begin.cpp */
+	wire::Lsn begin_after; /* then: where the stream must be; 0: not known yet */
 
 	bool is_busy;
 	Route *next_busy;

@@ -3,7 +3,7 @@
  *
  * What the connector worker does for its tables between two source transactions.  See connector.hpp.
  *
- *   queued       begin the copy: from this commit on the table's changes are spooled
+ *   queued       begin the copy: from this commit on the table's changes are spooled (begin.cpp)
  *   catching_up  when the stream has passed the copy's end: replay the tail and let the table stream (flip.cpp)
  *   failed       try again after a delay
  *   any          a call wants it paused: from this commit on its changes are spooled, until a call resumes it
@@ -14,13 +14,10 @@
 
 #include "base/failpoint.hpp"
 #include "base/settings.hpp"
-#include "base/subtransaction.hpp"
 #include "base/transaction.hpp"
-#include "source/catalog.hpp"
 #include "state/event.hpp"
 #include "worker/failure.hpp"
 #include "worker/registry.hpp"
-#include "worker/table_setup.hpp"
 
 namespace worker
 {
@@ -28,79 +25,6 @@ namespace
 {
 
 constexpr int64 kLongestRetryMs = 60000;
-
-struct BeginStep
-{
-	ConnectorWorker *worker;
-	state::SyncedTable *table;
-};
-
-void
-begin_copy_step(void *argument)
-{
-	BeginStep *step = (BeginStep *) argument;
-
-	begin_copy(step->worker->config, step->table, step->worker->control);
-}
-
-/*
- * Why a table is copied again may be ahead of the stream: a column that was dropped and added, rows that were written anew.  Changes
- * of before would go to the spool then, and put their values over the rows that the copy brings.
- */
-bool
-is_behind_its_reason(ConnectorWorker *worker, Route *route)
-{
-	bool is_first_copy = route->table->generation == 0 && !route->is_shadow;
-
-	if (is_first_copy)
-		return false;
-	if (route->begin_after == 0)
-	{
-		route->begin_after = source::wait_source_flushed(worker->control);
-		set_table_wait(route->table->id,
-					   "the stream to pass what had happened when the copy was wanted");
-	}
-	return worker->applied < route->begin_after;
-}
-
-/* queued: wait until a fresh walsender streams from behind the publication of the table, then begin. */
-void
-start_table(ConnectorWorker *worker, Route *route)
-{
-	if (route->table->phase == state::Phase::publish_gate)
-		return;
-	if (route->table->phase == state::Phase::confirm &&
-		worker->connected_at < route->table->admit_lsn)
-	{
-		worker->needs_reconnect |= worker->confirmed >= route->table->admit_lsn;
-		return;
-	}
-	if (is_behind_its_reason(worker, route))
-		return;
-
-	base::begin_transaction();
-	BeginStep step{worker, state::load_table(route->table->id, state::RowLock::try_update)};
-
-	if (step.table != nullptr && step.table->state == state::TableState::queued)
-	{
-		ErrorData *error = base::run_limited(begin_copy_step, &step, kFlipLockMs);
-
-		if (error != nullptr && base::is_lock_timeout(error))
-		{
-			set_table_wait(step.table->id,
-						   describe_lock_wait(error, step.table, AccessExclusiveLock));
-			route->flip_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kFlipPauseMs);
-		}
-		else if (error != nullptr)
-			mark_table_failed(worker->config->name, step.table->id,
-							  state::source_table_name(step.table), error, worker->applied);
-		else
-			set_table_wait(step.table->id, nullptr);
-		worker->tables_changed = true;
-	}
-	base::commit_transaction();
-	base::failpoint("spool_started", route->name);
-}
 
 void
 retry_failed(ConnectorWorker *worker, Route *route, TimestampTz now)
@@ -153,7 +77,7 @@ void
 schedule_table(ConnectorWorker *worker, Route *route, TimestampTz now)
 {
 	if (route->table->state != state::TableState::queued)
-		route->begin_after = 0;
+		forget_note(route);
 	switch (route->table->state)
 	{
 		case state::TableState::queued:
@@ -265,6 +189,7 @@ schedule_tables(ConnectorWorker *worker)
 	for (int i = 0; i < wanted.count; i++)
 		if ((route = find_again(worker, wanted.names[i])) != nullptr)
 			schedule_table(worker, route, now);
+	place_begins(worker);
 	pfree(wanted.names);
 	return wanted.count > 0;
 }

@@ -11,7 +11,6 @@
 #include "target/apply.hpp"
 #include "target/hypertable.hpp"
 #include "target/table_creation.hpp"
-#include "worker/columns.hpp"
 #include "worker/follow.hpp"
 #include "worker/indexes.hpp"
 #include "worker/resync.hpp"
@@ -231,7 +230,6 @@ begin_copy(const state::Connector *config, const state::SyncedTable *table,
 	if (table->copy_data && table->generation > 0 && table->empty_at_start)
 		target::empty_table(table->target_schema, table->target_name);
 	follow_catalog(FollowContext{config->name, control, table}, columns);
-	note_columns(table, control);
 	note_indexes_again(config, table, control);
 
 	target::TargetRelation *target = open_recorded_target(table, CurrentMemoryContext);
