@@ -109,10 +109,7 @@ try_begin(ConnectorWorker *worker, Route *route)
 			mark_table_failed(worker->config->name, step.table->id,
 							  state::source_table_name(step.table), error, worker->applied);
 		else
-		{
-			/* it may be queued again before this process has seen that it was not */
-			forget_note(route);
-		}
+			forget_note(route); /* it may be queued again before we see that it was not */
 		worker->tables_changed = true;
 	}
 	base::commit_transaction();

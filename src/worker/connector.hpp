@@ -131,8 +131,7 @@ struct ConnectorWorker
 	bool tables_changed; /* load the routes again */
 	TimestampTz tables_at;
 	TimestampTz housekept_at;
-	wire::Lsn
-		next_begin; /* where the first of the copies begins that wait for the stream; 0: none */
+	wire::Lsn next_begin;	/* of the copies that wait for the stream: where the first begins */
 	bool has_index_jobs;	/* perhaps for tables that stream already */
 	bool needs_reconnect;	/* the walsender must forget what it knows of publications */
 	size_t largest_message; /* of this connection: libpq keeps room for it */
