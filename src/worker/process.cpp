@@ -78,6 +78,8 @@ begin_process(Oid database)
 	set("DateStyle", "ISO");
 	set("IntervalStyle", "postgres");
 	set("array_nulls", "on");
+	/* rows and keys are found by the text of numbers too: with less it is that of several, or of none */
+	set("extra_float_digits", "3");
 	/* the source's sessions have it too: another one would read other numbers from a text of money */
 	set("lc_monetary", "C");
 	/* COPY takes its data to be in it, and ours is in that of the database */
