@@ -15,11 +15,14 @@ namespace
 /* How many parameters complete_parameters() may add. */
 constexpr int kMostAdditions = 16;
 
-/* In startup options, since a walsender should have them before its first command. */
+/*
+ * In startup options, since a walsender should have them before its first command.  search_path: without it names of objects
+ * (regclass) come without their schemas.
+ */
 constexpr char kStreamOptions[] =
 	"-c wal_sender_timeout=300000 -c synchronous_commit=local -c statement_timeout=0"
 	" -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c DateStyle=ISO"
-	" -c IntervalStyle=postgres -c extra_float_digits=3 -c lc_monetary=C";
+	" -c IntervalStyle=postgres -c extra_float_digits=3 -c lc_monetary=C -c search_path=";
 
 int
 find_parameter(const Parameters &parameters, const char *keyword)

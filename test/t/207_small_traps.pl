@@ -5,6 +5,7 @@
 #  - A role whose sessions are serializable, deferrable and read only by default, and find functions of others first.
 #  - A table that is dropped and made again under its name.
 #  - A replica identity that changes between two chunks.
+#  - Values that name objects, in a schema that is in nobody's search_path here.
 
 use strict;
 use warnings;
@@ -105,6 +106,18 @@ wait_sync($source, $target, 'identity');
 at_source("UPDATE identity SET v = 'third' WHERE code % 2 = 0");
 wait_caught_up($source, $target, 'identity');
 same('another identity between two chunks', 'public.identity');
+
+# --- names of objects --------------------------------------------------------------------------
+
+# Who has public in its search_path writes such names without it; nobody here has.
+at_source('CREATE TABLE named (id int PRIMARY KEY, class regclass, proc regprocedure, type regtype[]); CREATE TYPE kind AS ENUM (); CREATE FUNCTION namesake(kind) RETURNS int LANGUAGE sql AS $$SELECT 1$$');
+at_target('CREATE TYPE kind AS ENUM (); CREATE FUNCTION namesake(kind) RETURNS int LANGUAGE sql AS $$SELECT 1$$');
+at_source("INSERT INTO named VALUES (1, 'known', 'namesake(kind)', '{kind,int}')");
+create_connector($target, 'postgres', 'named', conninfo($source), tables => ['public.named']);
+wait_sync($source, $target, 'named');
+at_source("INSERT INTO named VALUES (2, 'known', 'namesake(kind)', '{kind,int}'); UPDATE named SET class = 'strict' WHERE id = 1");
+wait_caught_up($source, $target, 'named');
+same('values that name objects', 'public.named');
 
 check_logs($source, $target);
 done_testing();
