@@ -8,6 +8,7 @@
 
 #include "base/pg.hpp"
 #include "source/inventory.hpp"
+#include "source/partition_identity.hpp"
 
 using source::Check;
 using source::CheckStatus;
@@ -54,7 +55,7 @@ check_access(const TablesQuestion &it, const source::SourceTable &table, bool ca
 
 void
 check_identity(const TablesQuestion &it, const source::SourceTable &table,
-			   const source::IdentityGap *gap, const char *label)
+			   const source::IdentityGap *gap, const source::OddPartition *odd, const char *label)
 {
 	const char *name = quote_qualified_identifier(table.schema, table.name);
 	bool sends_changes = it.npublications == 0 || table.sends_changes;
@@ -75,6 +76,9 @@ check_identity(const TablesQuestion &it, const source::SourceTable &table,
 			hidden_identity_hint(name));
 	else if (gap != nullptr)
 		add(it, "replica identity", label, CheckStatus::error, gap->detail, gap->hint);
+	else if (odd != nullptr)
+		add(it, "replica identity", label, CheckStatus::error,
+			psprintf("partition %s", odd->detail), odd->hint);
 	else if (table.replica_identity == 'f' && table.key_count == 0)
 		add(it, "replica identity", label, CheckStatus::warning,
 			"FULL without a primary key: an update or delete here searches the whole row",
@@ -104,9 +108,23 @@ find_gap(const source::IdentityGaps &gaps, Oid oid)
 	return nullptr;
 }
 
+/* Of tables that come under their own names, and not only with inserts. */
+source::OddPartitions
+find_odd(const TablesQuestion &it, const source::SourceTables &tables)
+{
+	Oid *roots = (Oid *) palloc(sizeof(Oid) * (tables.count + 1));
+	int count = 0;
+
+	for (int i = 0; i < tables.count; i++)
+		if (it.npublications == 0 || tables.tables[i].sends_changes)
+			roots[count++] = tables.tables[i].oid;
+	return source::find_odd_partitions(it.connection, count, roots);
+}
+
 void
 check_table(const TablesQuestion &it, const source::SourceTable &table,
-			const source::PublishedTable *published, const source::IdentityGap *gap)
+			const source::PublishedTable *published, const source::IdentityGap *gap,
+			const source::OddPartition *odd)
 {
 	char *label = source::table_label(table);
 	TargetQuestion question{};
@@ -116,7 +134,7 @@ check_table(const TablesQuestion &it, const source::SourceTable &table,
 				   psprintf("it is of a kind that cannot be published: %s", table.kind),
 				   "Leave it out, or make it an ordinary table.");
 	check_access(it, table, published ? published->can_select : table.can_read, label);
-	check_identity(it, table, gap, label);
+	check_identity(it, table, gap, odd, label);
 	question.connection = it.connection;
 	question.schema = table.schema;
 	question.name = table.name;
@@ -184,6 +202,7 @@ check_tables(const TablesQuestion &it)
 														 it.npublications, it.publications);
 	source::IdentityGaps gaps =
 		source::read_identity_gaps(it.connection, it.npublications, it.publications);
+	source::OddPartitions odd = find_odd(it, tables);
 	bool is_everything = it.ntables == 0 && it.npublications == 0;
 
 	if (it.npublications > 0)
@@ -201,7 +220,8 @@ check_tables(const TablesQuestion &it)
 		if (is_everything && !tables.tables[i].can_publish)
 			continue;
 		if (it.npublications == 0 || entry != nullptr)
-			check_table(it, tables.tables[i], entry, find_gap(gaps, oid));
+			check_table(it, tables.tables[i], entry, find_gap(gaps, oid),
+						source::find_odd_partition(odd, oid, true));
 	}
 	check_extensions(it.list, it.connection, tables);
 }

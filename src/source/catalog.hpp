@@ -33,6 +33,7 @@ struct PublishedTable
 	int key_count; /* columns that find a row: the replica identity's; with FULL the primary key's; 0: none */
 	char **key;
 	bool uniform; /* insert, update and delete are all published, under one and the same filter */
+	bool sends_changes; /* updates or deletes */
 	bool publishes_truncate;
 	bool plain_heap; /* every leaf is a heap (relam heap), logged, not foreign */
 	bool

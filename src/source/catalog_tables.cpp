@@ -51,6 +51,7 @@ enum Field
 	kStorage,
 	kPartitions,
 	kColumnLook,
+	kSendsChanges,
 };
 
 /* Before 15 there are no filters and no column lists. */
@@ -113,6 +114,7 @@ tables AS (
 	SELECT e.relid, count(*) AS pubs,
 		coalesce(bool_or(p.pubinsert) AND bool_or(p.pubupdate) AND bool_or(p.pubdelete), false)
 			AS complete,
+		bool_or(p.pubupdate OR p.pubdelete) AS changes,
 		bool_or(p.pubtruncate) AS truncate,
 		CASE WHEN bool_and(e.filter IS NOT NULL) FILTER (WHERE p.pubinsert)
 			THEN string_agg(DISTINCT '(' || e.filter || ')', ' OR ' ORDER BY '(' || e.filter || ')')
@@ -233,7 +235,7 @@ FROM (SELECT 1) one LEFT JOIN (
 		u.uniform, t.truncate, coalesce(v.plain, true) AS plain, coalesce(v.can_select, false),
 		v.bytes, v.rows, coalesce(c.differ, false),
 		v.storage, CASE w.relkind WHEN 'p' THEN v.partitions END,
-		concat_ws('/', c.look, v.storage, )" KEY_LOOK_SQL("w.oid") R"()
+		concat_ws('/', c.look, v.storage, )" KEY_LOOK_SQL("w.oid") R"(), t.changes
 	FROM wanted w
 	JOIN tables t ON t.relid = w.oid
 	LEFT JOIN members m ON m.relid = w.oid
@@ -305,6 +307,7 @@ read_table(PGresult *result, int row)
 	table.storage = get_text(result, row, kStorage);
 	table.partitions = get_text(result, row, kPartitions);
 	table.column_look = get_text(result, row, kColumnLook);
+	table.sends_changes = get_bool(result, row, kSendsChanges);
 	if (get_bool(result, row, kColumnsDiffer))
 		ereport(
 			ERROR,

@@ -62,12 +62,16 @@ Fold::accepts(const wire::Tuple &tuple) const
 	return key_end_ != 0 && tuple.is_present() && tuple.columns == spec_.columns;
 }
 
+/*
+ * No key has NULLs.  In an old tuple NULL is also what was not logged, as of a partition with another identity than the table
+ * that it is published under.
+ */
 bool
 Fold::has_whole_key(const Value *values) const
 {
 	for (uint16_t column : spec_.key)
 	{
-		if (values[column].kind == ValueKind::unchanged)
+		if (values[column].kind == ValueKind::unchanged || values[column].kind == ValueKind::null)
 			return false;
 	}
 	return true;
@@ -158,7 +162,8 @@ Fold::add_insert(const wire::Tuple &new_tuple)
 FoldStatus
 Fold::add_update(char old_kind, const wire::Tuple &old_tuple, const wire::Tuple &new_tuple)
 {
-	if (!accepts(new_tuple) || (old_kind != 0 && !accepts(old_tuple)))
+	if (!accepts(new_tuple) || (old_kind != 0 && !accepts(old_tuple)) ||
+		(old_kind == 0 && spec_.needs_old_tuple))
 		return FoldStatus::barrier;
 
 	bool has_unchanged = false;
@@ -188,7 +193,9 @@ Fold::add_update(char old_kind, const wire::Tuple &old_tuple, const wire::Tuple 
 			has_unchanged = false;
 			for (uint16_t i = 0; i < spec_.columns; i++)
 			{
-				if (fills_gaps && values[i].kind == ValueKind::unchanged)
+				/* what is stored out of line is never NULL: then the old row is not whole, see has_whole_key() */
+				if (fills_gaps && values[i].kind == ValueKind::unchanged &&
+					old_values[i].kind != ValueKind::null)
 					values[i] = old_values[i];
 				has_unchanged = has_unchanged || values[i].kind == ValueKind::unchanged;
 			}

@@ -53,6 +53,9 @@ struct FoldSpec
 	 * source does not have, cascading foreign keys).
 	 */
 	bool key_change_as_delete_insert = false;
+
+	/* An update without an old tuple may have changed the key all the same: a barrier. */
+	bool needs_old_tuple = false;
 };
 
 enum class FoldedOp : uint8_t

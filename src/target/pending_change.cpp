@@ -17,6 +17,42 @@ values_of(const wire::Tuple &tuple)
 	return values;
 }
 
+namespace
+{
+
+/*
+ * What a partition logs goes by its own identity, but the source describes it by that of the table it is published under.  A
+ * row that is found by more than that table's key must have come whole.
+ */
+bool
+lacks_row(const TargetRelation *relation, const PendingChange *change)
+{
+	return (relation->nkeys == 0 || relation->borrows_keys) &&
+		   change->kind != wire::MessageKind::insert && change->old_kind != 'O';
+}
+
+/* No key has NULLs: that is one that was not logged. */
+void
+check_key(const TargetRelation *relation, const wire::Value *key)
+{
+	for (int k = 0; k < relation->nkeys; k++)
+		if (key[k].kind == wire::ValueKind::null)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the source sent a change without column \"%s\" of the key of its row",
+							relation->columns[relation->keys[k]].name),
+					 errdetail("A partition has another replica identity than the table that it is "
+							   "published under."),
+					 errhint("Give each partition of the source table the replica identity that "
+							 "the table has; then call livesync.resync_table().")));
+}
+
+constexpr char kHint[] =
+	"Give the source table a primary key, or REPLICA IDENTITY FULL to it and to each of its "
+	"partitions; then call livesync.resync_table().";
+
+} // namespace
+
 wire::Value *
 find_values_of(const TargetRelation *relation, const PendingChange *change,
 			   const wire::Value *new_values)
@@ -25,12 +61,14 @@ find_values_of(const TargetRelation *relation, const PendingChange *change,
 	int nfind = relation->nkeys > 0 ? relation->nkeys : relation->ncolumns;
 	wire::Value *find = (wire::Value *) palloc(sizeof(wire::Value) * (nfind + 1));
 
-	if (from == nullptr)
-		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
+	if (from == nullptr || lacks_row(relation, change))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("the source sent a change without the values that find its row"),
-						errhint("Give the source table a primary key or REPLICA IDENTITY FULL.")));
+						errhint(kHint)));
 	for (int k = 0; k < nfind; k++)
 		find[k] = from[relation->nkeys > 0 ? relation->keys[k] : k];
+	if (change->old_kind != 0 && !relation->borrows_keys)
+		check_key(relation, find);
 	return find;
 }
 
@@ -60,6 +98,7 @@ describe_fold(const TargetRelation *relation, FoldSpec *spec)
 	spec->columns = (uint16_t) relation->ncolumns;
 	spec->key = std::span<const uint16_t>(relation->keys, (size_t) relation->nkeys);
 	spec->key_change_as_delete_insert = !relation->has_extra_columns;
+	spec->needs_old_tuple = relation->borrows_keys;
 }
 
 } // namespace target

@@ -12,6 +12,7 @@
  *   another table under the name       copied again
  *   other partitions than recorded     copied again when one brought rows, see partitions.hpp
  *   columns that are not what they were  copied again, see columns.hpp
+ *   a partition with another identity  failed, see partition_identity.hpp
  *
  * A paused table is left as it is until it is resumed: what must be copied again is found again then.
  */
@@ -27,6 +28,7 @@
 #include "worker/columns.hpp"
 #include "worker/left_indexes.hpp"
 #include "worker/listing.hpp"
+#include "worker/partition_identity.hpp"
 #include "worker/partitions.hpp"
 #include "worker/registry.hpp"
 #include "worker/resync.hpp"
@@ -315,6 +317,7 @@ finish_poll(ConnectorWorker *worker)
 
 	reconcile(worker, published);
 	follow_columns(worker, published);
+	follow_partition_identities(worker, published);
 	watch_publications(worker);
 	note_slot(worker, published);
 	base::commit_transaction();

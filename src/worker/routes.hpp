@@ -66,9 +66,10 @@ struct Route
 	TimestampTz conflicts_at; /* when they were told last */
 	TimestampTz retry_at;	  /* failed tables: when to try again */
 	int retries;
-	TimestampTz flip_at;   /* no step before: a lock was in the way */
-	bool is_noted;		   /* queued: what the source has is recorded, see begin.cpp */
-	wire::Lsn begin_after; /* then: where the stream must be; 0: not known yet */
+	bool has_odd_partition; /* as of the last look: to try again would be for nothing */
+	TimestampTz flip_at;	/* no step before: a lock was in the way */
+	bool is_noted;			/* queued: what the source has is recorded, see begin.cpp */
+	wire::Lsn begin_after;	/* then: where the stream must be; 0: not known yet */
 
 	bool is_busy;
 	Route *next_busy;

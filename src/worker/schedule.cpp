@@ -38,7 +38,8 @@ retry_failed(ConnectorWorker *worker, Route *route, TimestampTz now)
 		route->retry_at = TimestampTzPlusMilliseconds(now, Min(delay, kLongestRetryMs));
 		return;
 	}
-	if (now < route->retry_at || route->table->wish == state::Wish::skip)
+	if (now < route->retry_at || route->table->wish == state::Wish::skip ||
+		route->has_odd_partition)
 		return;
 	route->retry_at = 0;
 	route->retries++;

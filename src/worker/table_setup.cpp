@@ -6,6 +6,7 @@
 #include "worker/table_setup.hpp"
 
 #include "base/names.hpp"
+#include "source/partition_identity.hpp"
 #include "state/event.hpp"
 #include "state/shape.hpp"
 #include "target/apply.hpp"
@@ -207,6 +208,16 @@ check_target_is_free(const state::SyncedTable *table)
 	base::end_sql();
 }
 
+/* has_key: rows of the target are found by the source's primary key. */
+void
+refuse_odd_partitions(const state::Connector *config, const state::SyncedTable *table,
+					  source::Connection *control, bool has_key)
+{
+	source::refuse_odd_partitions(control, table->source_oid, table->source_schema,
+								  table->source_name, config->npublications, config->publications,
+								  has_key);
+}
+
 } // namespace
 
 void
@@ -216,15 +227,17 @@ begin_copy(const state::Connector *config, const state::SyncedTable *table,
 	source::refuse_hypertable(control, table->source_oid, table->source_schema, table->source_name);
 	source::refuse_hidden_identity(control, table->source_oid, table->source_schema,
 								   table->source_name, config->npublications, config->publications);
+	refuse_odd_partitions(config, table, control, true);
 	check_target_is_free(table);
 	check_is_hypertable(table);
 
 	source::SourceColumns columns = source::read_columns(control, table->source_oid);
+	bool is_made =
+		table->shadow_of == 0 && target::table_exists(table->target_schema, table->target_name);
 
 	if (table->shadow_of != 0)
 		prepare_shadow(table);
-	else if (config->create_tables &&
-			 !target::table_exists(table->target_schema, table->target_name))
+	else if (config->create_tables && !is_made)
 		create_target(config, table, control, columns);
 	/* columns are changed more easily without rows, and these have to go anyway */
 	if (table->copy_data && table->generation > 0 && table->empty_at_start)
@@ -234,6 +247,9 @@ begin_copy(const state::Connector *config, const state::SyncedTable *table,
 
 	target::TargetRelation *target = open_recorded_target(table, CurrentMemoryContext);
 
+	/* a table that is made here gets its indexes after the load */
+	if (is_made && table->generation == 0 && !target->has_key_index)
+		refuse_odd_partitions(config, table, control, false);
 	if (!table->copy_data)
 	{
 		build_noted_indexes(config, table);

@@ -114,10 +114,11 @@ cell_of(const wire::Value &value)
 class Batch
 {
 public:
-	Batch(uint16_t columns, std::vector<uint16_t> key, bool key_change_as_delete_insert)
+	Batch(uint16_t columns, std::vector<uint16_t> key, bool key_change_as_delete_insert,
+		  bool needs_old_tuple = false)
 		: columns_(columns), key_(std::move(key))
 	{
-		fold.init({columns, key_, key_change_as_delete_insert}, arena.allocator());
+		fold.init({columns, key_, key_change_as_delete_insert, needs_old_tuple}, arena.allocator());
 	}
 
 	FoldStatus insert(const Cells &row)
@@ -362,6 +363,14 @@ test_anomalies()
 		 [](Batch &b) {
 			 return b.update('K', {kUnchanged, kNull, kNull}, {"i", "1", "2"});
 		 }},
+		{"update with an old key that was not logged",
+		 [](Batch &b) {
+			 return b.update('O', {kNull, "1", kNull}, {"i", "1", "2"});
+		 }},
+		{"delete with a key that was not logged",
+		 [](Batch &b) {
+			 return b.del('K', {kNull, "1", kNull});
+		 }},
 		{"delete with an unknown key",
 		 [](Batch &b) {
 			 return b.del('K', {kUnchanged, kNull, kNull});
@@ -421,6 +430,21 @@ test_keys()
 		expect(b, done, "update(1,p,y)", "a whole old row fills unchanged values");
 		done = b.update('O', {"1", "p", "y"}, {"2", kUnchanged, "y"}) == kFolded;
 		expect(b, done, "del(1) insert(2,p,y)", "also when the key changes");
+	}
+	{
+		Batch b(3, {0}, true);
+		bool done = b.update('O', {"1", kNull, "q"}, {"1", kUnchanged, kUnchanged}) == kFolded;
+		expect(b, done, "update(1,<unchanged>,q)", "a value that was not logged is not NULL");
+		done = b.update('O', {"1", kNull, kNull}, {"2", kUnchanged, "y"}) == kBarrier;
+		expect(b, done, "update(1,<unchanged>,q)", "so a change of the key is a barrier then");
+	}
+	{
+		Batch b(3, {0}, true, true);
+		bool done = b.update({"1", "a", "b"}) == kBarrier;
+		expect(b, done, "",
+			   "an update without an old tuple, where the key needs one, is a barrier");
+		done = b.update('O', {"1", "p", "q"}, {"1", "a", "b"}) == kFolded;
+		expect(b, done, "update(1,a,b)", "and with one it is not");
 	}
 	{
 		Batch b(3, {0}, true);
@@ -639,7 +663,7 @@ private:
 	{
 		char old_kind = chance(50) ? 'K' : 'O';
 
-		take([&] { return batch_.del(old_kind, old_tuple(old_kind, row)); }, false);
+		take([&] { return batch_.del(old_kind, old_tuple(old_kind, row)); }, !row[2]);
 		source_.erase(key_of(row));
 		after();
 	}
@@ -681,7 +705,10 @@ private:
 			}
 		}
 
-		bool is_barrier = changes_key && (!moves_fold_ || (has_gap && old_kind == 'K'));
+		/* a key without a value is one that is not known, where it is looked at */
+		bool is_known = old_row[2] || (old_kind == 0 && !has_gap);
+		bool is_barrier =
+			!is_known || (changes_key && (!moves_fold_ || (has_gap && old_kind == 'K')));
 		take(
 			[&] {
 				return old_kind == 0 ? batch_.update(cells)
