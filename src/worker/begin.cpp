@@ -105,11 +105,14 @@ try_begin(ConnectorWorker *worker, Route *route)
 						   describe_lock_wait(error, step.table, AccessExclusiveLock));
 			route->flip_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kFlipPauseMs);
 		}
-		else if (error != nullptr)
-			mark_table_failed(worker->config->name, step.table->id,
-							  state::source_table_name(step.table), error, worker->applied);
 		else
-			forget_note(route); /* it may be queued again before we see that it was not */
+		{
+			/* it may be queued again before we see that it was not */
+			forget_note(route);
+			if (error != nullptr)
+				mark_table_failed(worker->config->name, step.table->id,
+								  state::source_table_name(step.table), error, worker->applied);
+		}
 		worker->tables_changed = true;
 	}
 	base::commit_transaction();
