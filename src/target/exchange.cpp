@@ -13,6 +13,7 @@
 #include "base/role.hpp"
 #include "base/sql.hpp"
 #include "base/subtransaction.hpp"
+#include "target/hypertable.hpp"
 
 namespace target
 {
@@ -163,6 +164,16 @@ has_equality(const TargetRelation *relation)
 	return true;
 }
 
+/*
+ * An UPDATE leads no row to another chunk, and TimescaleDB refuses one of a unique index's columns in the columnstore.  What
+ * only the table has would be lost.
+ */
+bool
+is_replaced(const TargetRelation *relation)
+{
+	return relation->hypertable != nullptr && relation->nextra == 0;
+}
+
 } // namespace
 
 void
@@ -193,10 +204,13 @@ take_over(const TargetRelation *relation, const char *shadow_schema, const char 
 {
 	Exchange it{relation, quote_qualified_identifier(shadow_schema, shadow_name), {}};
 	Role role = become_owner(relation->owner);
+	int settings = NewGUCNestLevel();
 
+	if (relation->hypertable != nullptr)
+		set_for_hypertable();
 	if (relation->nkeys == 0 || !relation->has_key_index || !has_equality(relation))
 		all_rows(&it);
-	else if (relation->has_always_identity)
+	else if (relation->has_always_identity || is_replaced(relation))
 		by_replacing(&it);
 	else
 	{
@@ -208,6 +222,7 @@ take_over(const TargetRelation *relation, const char *shadow_schema, const char 
 		if (error != nullptr)
 			by_replacing(&it);
 	}
+	AtEOXact_GUC(true, settings);
 	restore_role(role);
 	return it.result;
 }

@@ -86,6 +86,7 @@ set_for_hypertable()
 	constexpr const char *kSettings[][2] = {
 		{"plan_cache_mode", "force_custom_plan"},
 		{"timescaledb.max_tuples_decompressed_per_dml_transaction", "0"},
+		{"enable_bitmapscan", "off"},
 	};
 
 	for (const auto &it : kSettings)

@@ -31,6 +31,10 @@ Hypertable *read_hypertable(Oid relid); /* nullptr: it is none; palloc'ed */
 /*
  * Settings for a statement that writes to a hypertable, until the caller's GUC nest level ends: rows in the columnstore
  * are taken out of it without a limit, and bounds are constants to the planner, so that only chunks within them are.
+ *
+ * No bitmap scans: TimescaleDB before 2.28.1 opens those again where it looks into the columnstore, with a snapshot that lacks
+ * what was just taken out of it, and at each row that the statement returns, while the scan stands within a page.  Rows are
+ * missed, or the server crashes; seen with 2.22 to 2.24, since 2.25 it plans none itself on servers before 17.
  */
 void set_for_hypertable();
 

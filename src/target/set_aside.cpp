@@ -8,6 +8,7 @@
 #include "target/set_aside.hpp"
 
 #include "base/sql.hpp"
+#include "target/hypertable.hpp"
 #include "target/statement_text.hpp"
 
 namespace target
@@ -146,8 +147,14 @@ delete_conflicts(TargetRelation *relation, const WriteRow &row, const char *sql,
 {
 	base::SqlScope scope = base::begin_sql();
 
+	int settings = NewGUCNestLevel();
+
+	if (relation->hypertable != nullptr)
+		set_for_hypertable();
 	register_batch(relation, &row, 1);
 	int deleted = (int) base::run_sql(sql);
+
+	AtEOXact_GUC(true, settings);
 	char ***keys = (char ***) MemoryContextAlloc(scope.caller, sizeof(char **) * (deleted + 1));
 	int nkeys = 0;
 

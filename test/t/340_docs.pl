@@ -119,7 +119,9 @@ sub load_timescaledb
 {
 	my ($target, @blocks) = @_;
 	return 0 unless grep { $_->{where} eq 'timescaledb' } @blocks;
-	return 0 unless $target->safe_psql('shop', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'timescaledb'});
+	# docs/hypertables.md is for 2.23 or later
+	return 0 unless $target->safe_psql('shop', q{SELECT count(*) FROM pg_available_extensions
+		WHERE name = 'timescaledb' AND string_to_array(substring(default_version FROM '^\d+\.\d+'), '.')::int[] >= '{2,23}'});
 	$target->append_conf('postgresql.conf', "shared_preload_libraries = 'timescaledb, pg_livesync'\ntimescaledb.telemetry_level = off");
 	$target->restart;
 	$target->safe_psql('shop', 'SET client_min_messages = error; CREATE EXTENSION timescaledb');

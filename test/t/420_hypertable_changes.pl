@@ -12,7 +12,8 @@ use LiveSync;
 use LiveSync::Timescale;
 use Test::More;
 
-my ($source, $target) = timescale_pair();
+# The limit is for the statements of others.
+my ($source, $target) = timescale_pair(target_conf => 'timescaledb.max_tuples_decompressed_per_dml_transaction = 10');
 
 # keyed: the identity has the time; moved: it has not; full: it is the whole row, and rows come more than once;
 # extra: the target has a column of its own, a second dimension and columns in another order; days: dates;
@@ -136,8 +137,21 @@ same_tables($source, 'postgres', $target, 'postgres', \@tables, 'after changes o
 is($target->safe_psql('postgres', 'SELECT count(DISTINCT mine) FROM extra'), '1', "rows that went to another chunk kept the target's own column");
 cmp_ok(compressed_chunks($target, 'public.keyed'), '>', 0, 'chunks are still in the columnstore');
 
+# All rows are compared with a new copy, where they are.
+$target->safe_psql('postgres', <<'SQL');
+SET client_min_messages = error;
+SELECT count(compress_chunk(c, true)) FROM show_chunks('keyed') c;
+SET timescaledb.max_tuples_decompressed_per_dml_transaction = 0;
+UPDATE keyed SET v = v + 1 WHERE at BETWEEN '2026-01-05' AND '2026-01-06';
+DELETE FROM keyed WHERE at BETWEEN '2026-01-07' AND '2026-01-08';
+INSERT INTO keyed VALUES (1000, '2026-01-09', 0);
+SQL
+$target->safe_psql('postgres', q{SELECT livesync.resync_table('c', 'public.keyed')});
+poll($target, 'postgres', q{SELECT count(*) FROM livesync.events WHERE event = 'table_resynced'}, '1');
+same_tables($source, 'postgres', $target, 'postgres', ['public.keyed'], 'copied again');
+
 # 0 and -0 are equal, but not the same: where no row is the same, an equal one is taken.
-$target->safe_psql('postgres', 'UPDATE "full" SET v = -v WHERE v = 0 AND id = 4');
+$target->safe_psql('postgres', 'SET timescaledb.max_tuples_decompressed_per_dml_transaction = 0; UPDATE "full" SET v = -v WHERE v = 0 AND id = 4');
 $source->safe_psql('postgres', 'UPDATE "full" SET v = 5 WHERE v = 0 AND ctid IN (SELECT max(ctid) FROM "full" GROUP BY id, at, v, note::text)');
 $source->safe_psql('postgres', 'DELETE FROM "full" WHERE v = 0');
 wait_caught_up($source, $target, 'c');

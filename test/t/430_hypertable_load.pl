@@ -13,6 +13,7 @@ use LiveSync::Timescale;
 use Test::More;
 
 my ($source, $target) = timescale_pair();
+needs_told_aggregates($target);
 my @tables = qw(public.plain public.triggered public.keyless public.filled);
 
 for my $node ($source, $target)
