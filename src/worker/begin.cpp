@@ -33,6 +33,7 @@ struct BeginStep
 {
 	ConnectorWorker *worker;
 	state::SyncedTable *table;
+	bool is_partitioned;
 };
 
 void
@@ -40,7 +41,7 @@ begin_copy_step(void *argument)
 {
 	BeginStep *step = (BeginStep *) argument;
 
-	begin_copy(step->worker->config, step->table, step->worker->control);
+	begin_copy(step->worker->config, step->table, step->worker->control, step->is_partitioned);
 }
 
 /* A fresh walsender streams from behind the publication of the table. */
@@ -55,8 +56,8 @@ is_admitted(ConnectorWorker *worker, const state::SyncedTable *table)
 	return false;
 }
 
-/* What the source may change without a word in the stream, as it is now. */
-void
+/* What the source may change without a word in the stream, as it is now.  True: the table has partitions. */
+bool
 note_source(const state::SyncedTable *table, source::Connection *control)
 {
 	source::ColumnVersions columns =
@@ -66,6 +67,7 @@ note_source(const state::SyncedTable *table, source::Connection *control)
 	if (columns.is_partitioned)
 		state::record_partitions(table->id,
 								 source::read_partition_links(control, table->source_oid));
+	return columns.is_partitioned;
 }
 
 /* False: a call has the row of the table. */
@@ -78,7 +80,7 @@ try_note(ConnectorWorker *worker, Route *route)
 
 	if (is_ours)
 	{
-		note_source(table, worker->control);
+		route->is_partitioned = note_source(table, worker->control);
 		route->is_noted = true;
 		/* without a copy all that the stream brings is wanted */
 		if (!table->copy_data)
@@ -92,7 +94,8 @@ void
 try_begin(ConnectorWorker *worker, Route *route)
 {
 	base::begin_transaction();
-	BeginStep step{worker, state::load_table(route->table->id, state::RowLock::try_update)};
+	BeginStep step{worker, state::load_table(route->table->id, state::RowLock::try_update),
+				   route->is_partitioned};
 
 	if (step.table != nullptr && step.table->state == state::TableState::queued)
 	{

@@ -196,8 +196,8 @@ void start_again_behind(ConnectorWorker *worker);
 bool is_dense(ConnectorWorker *worker);
 /* So the end of a source transaction is no reason yet to commit. */
 bool gathers(ConnectorWorker *worker);
-/* A commit has come: is it an old one? */
-void note_age(ConnectorWorker *worker);
+/* The begin or the end of a transaction has come: is it an old one? */
+void note_age(ConnectorWorker *worker, TimestampTz commit_time);
 void nap(ConnectorWorker *worker);
 /* Few messages come, and nothing is there to be received: the first change of a transaction need not wait for the others. */
 bool apply_early(ConnectorWorker *worker);

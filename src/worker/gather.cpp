@@ -35,14 +35,15 @@ constexpr int64 kBehindUs = USECS_PER_SEC;
 
 /*
  * The one change of the batch: a row may need that another one goes first, which comes after it, where a constraint of the source
- * waits for the commit and ours does not.  A key never waits.
+ * waits for the commit and ours does not.  A key never waits.  Without a key each set takes a scan, so it waits for the others.
  */
 bool
 stands_alone(const Routes *routes)
 {
 	for (const Route *route = routes->busy; route != nullptr; route = route->next_busy)
 		if (route->first != nullptr)
-			return route->target != nullptr && !route->target->has_other_unique;
+			return route->target != nullptr && route->target->nkeys > 0 &&
+				   !route->target->has_other_unique;
 	return false;
 }
 
@@ -95,9 +96,9 @@ gathers(ConnectorWorker *worker)
 }
 
 void
-note_age(ConnectorWorker *worker)
+note_age(ConnectorWorker *worker, TimestampTz commit_time)
 {
-	worker->is_behind = worker->sent_at - worker->commit_time >= kBehindUs;
+	worker->is_behind = worker->sent_at - commit_time >= kBehindUs;
 }
 
 void
@@ -116,7 +117,7 @@ apply_early(ConnectorWorker *worker)
 	bool is_first = worker->in_source_transaction && !worker->in_local_transaction &&
 					worker->batch_changes == 1;
 
-	if (!is_first || worker->ahead != nullptr || is_dense(worker))
+	if (!is_first || worker->ahead != nullptr || gathers(worker))
 		return false;
 	if (stands_alone(worker->routes))
 		flush_batch(worker);

@@ -103,6 +103,7 @@ take_plain_message(ConnectorWorker *worker, const wire::Message &message, std::s
 	{
 		case wire::MessageKind::begin:
 			check_place(message.kind, worker->in_source_transaction, false);
+			note_age(worker, message.begin.commit_time);
 			begin_source_transaction(worker, message.begin.xid, message.begin.final_lsn);
 			break;
 		case wire::MessageKind::commit:
@@ -230,7 +231,7 @@ end_source_transaction(ConnectorWorker *worker, wire::Lsn end_lsn, TimestampTz c
 	worker->has_uncommitted = true;
 	worker->end_lsn = end_lsn;
 	worker->commit_time = commit_time;
-	note_age(worker);
+	note_age(worker, commit_time);
 	if (worker->batch_changes == 0 && !worker->in_local_transaction)
 		commit_local(worker);
 	else if (is_batch_due(worker))

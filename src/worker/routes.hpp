@@ -69,6 +69,7 @@ struct Route
 	bool has_odd_partition; /* as of the last look: to try again would be for nothing */
 	TimestampTz flip_at;	/* no step before: a lock was in the way */
 	bool is_noted;			/* queued: what the source has is recorded, see begin.cpp */
+	bool is_partitioned;	/* then: the source table */
 	wire::Lsn begin_after;	/* then: where the stream must be; 0: not known yet */
 
 	bool is_busy;

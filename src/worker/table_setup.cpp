@@ -222,12 +222,13 @@ refuse_odd_partitions(const state::Connector *config, const state::SyncedTable *
 
 void
 begin_copy(const state::Connector *config, const state::SyncedTable *table,
-		   source::Connection *control)
+		   source::Connection *control, bool is_partitioned)
 {
 	source::refuse_hypertable(control, table->source_oid, table->source_schema, table->source_name);
 	source::refuse_hidden_identity(control, table->source_oid, table->source_schema,
 								   table->source_name, config->npublications, config->publications);
-	refuse_odd_partitions(config, table, control, true);
+	if (is_partitioned)
+		refuse_odd_partitions(config, table, control, true);
 	check_target_is_free(table);
 	check_is_hypertable(table);
 
@@ -248,7 +249,7 @@ begin_copy(const state::Connector *config, const state::SyncedTable *table,
 	target::TargetRelation *target = open_recorded_target(table, CurrentMemoryContext);
 
 	/* a table that is made here gets its indexes after the load */
-	if (is_made && table->generation == 0 && !target->has_key_index)
+	if (is_partitioned && is_made && table->generation == 0 && !target->has_key_index)
 		refuse_odd_partitions(config, table, control, false);
 	if (!table->copy_data)
 	{

@@ -14,9 +14,9 @@ namespace worker
 
 /*
  * Create the target when it is missing and the connector may; then begin the copy: from the commit of this transaction
- * on, changes of the table go to its spool.  ERROR when the target cannot take the table.
+ * on, changes of the table go to its spool.  ERROR when the target cannot take the table.  is_partitioned: at the source.
  */
 void begin_copy(const state::Connector *config, const state::SyncedTable *table,
-				source::Connection *control);
+				source::Connection *control, bool is_partitioned);
 
 } // namespace worker
