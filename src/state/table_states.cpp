@@ -60,12 +60,17 @@ copy_as_text(int64 id)
 					 {bigint_value(id)}) > 0;
 }
 
+/*
+ * What holds no row is not analyzed: the server takes a table of which it knows nothing for one of some pages, but that one for tiny,
+ * and sessions keep plans that go through all of it.
+ */
 void
 finish_load(int64 id, XLogRecPtr end_lsn)
 {
 	run_alone(
 		"UPDATE livesync.synced_table SET parked_lsn = CASE state WHEN 'streaming' THEN $2 END, "
-		"state = 'catching_up', phase = '', end_lsn = $2, analyze_wanted = true, "
+		"state = 'catching_up', phase = '', end_lsn = $2, analyze_wanted = EXISTS "
+		"(SELECT FROM livesync.chunk c WHERE c.table_id = $1 AND c.rows > 0), "
 		"exported = NULL, updated_at = pg_catalog.clock_timestamp() WHERE id = $1",
 		{bigint_value(id), lsn_value(end_lsn)});
 }

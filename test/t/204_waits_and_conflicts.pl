@@ -44,6 +44,8 @@ pass('what was loaded is analyzed');
 $user->query_safe('COMMIT');
 $user->quit;
 same_tables($source, 'postgres', $target, 'postgres', ['public.analyzed', 'public.other']);
+poll($target, 'postgres', 'SELECT count(*) FROM livesync.synced_table WHERE analyze_wanted', 0);
+is($target->safe_psql('postgres', q{SELECT reltuples FROM pg_class WHERE relname = 'mixed'}), '-1', 'a table without a row is not: the planner would take it for tiny');
 
 # --- a row that has to be fetched --------------------------------------------------------------
 
