@@ -26,6 +26,8 @@ namespace
 
 constexpr long kIdleMs = 500;
 constexpr long kBusyMs = 20;
+constexpr long kPollingMs =
+	5; /* the answer to a look is taken in before changes come again, if they are few */
 constexpr int64 kTablesEveryMs = 100;
 constexpr int64 kTrimEveryMs = 60000;
 
@@ -234,11 +236,12 @@ settle(const ConnectorWorker *worker)
 void
 wait_for_something(ConnectorWorker *worker)
 {
-	bool is_busy = worker->is_polling || worker->tables_changed || is_begin_due(worker);
+	bool is_busy = worker->tables_changed || is_begin_due(worker);
 	/* what is committed is flushed by the WAL writer, by and by */
 	long rest_ms = worker->nmarks > 0 ? Min(WalWriterDelay, kIdleMs) : kIdleMs;
+	long most_ms = worker->is_polling ? kPollingMs : is_busy ? kBusyMs : rest_ms;
 
-	(void) source::wait_readable(worker->stream_connection, is_busy ? kBusyMs : rest_ms);
+	(void) source::wait_readable(worker->stream_connection, most_ms);
 }
 
 void
