@@ -204,10 +204,9 @@ take_over(const TargetRelation *relation, const char *shadow_schema, const char 
 {
 	Exchange it{relation, quote_qualified_identifier(shadow_schema, shadow_name), {}};
 	Role role = become_owner(relation->owner);
-	int settings = NewGUCNestLevel();
 
 	if (relation->hypertable != nullptr)
-		set_for_hypertable();
+		set_for_hypertable(); /* until the role ends */
 	if (relation->nkeys == 0 || !relation->has_key_index || !has_equality(relation))
 		all_rows(&it);
 	else if (relation->has_always_identity || is_replaced(relation))
@@ -222,7 +221,6 @@ take_over(const TargetRelation *relation, const char *shadow_schema, const char 
 		if (error != nullptr)
 			by_replacing(&it);
 	}
-	AtEOXact_GUC(true, settings);
 	restore_role(role);
 	return it.result;
 }
